@@ -1,0 +1,95 @@
+/**
+ * What is known of one data file whose footer was read. Sizes are bytes, counts are rows or row groups;
+ * all are safe integers. Nanoseconds and inodes are decimal strings because they exceed 2^53.
+ */
+export interface FileStats {
+  /** Relative to the dataset root, with `/`. */
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly mtimeNs: string;
+  readonly inode: string;
+  /** The later of mtime and ctime, milliseconds since the epoch: when the file last changed. */
+  readonly changedMs: number;
+  readonly rows: number;
+  readonly rowGroupCount: number;
+  /** Bytes of all column chunks as stored. */
+  readonly compressedBytes: number;
+  /** Bytes of all column chunks once decompressed. */
+  readonly uncompressedBytes: number;
+  /** Lower case, by stored bytes, most first: `["zstd", "uncompressed"]`. */
+  readonly codecs: readonly string[];
+  readonly createdBy: string;
+  /** Id of the schema class: files of two classes are never merged. */
+  readonly schemaClass: string;
+}
+
+/** A data file that is listed but cannot be rewritten, and why. */
+export interface UnreadableFile {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly mtimeNs: string;
+  readonly inode: string;
+  readonly changedMs: number;
+  readonly reason: "quarantined" | "unsupported";
+  readonly detail: string;
+}
+
+export type DataFile =
+  | { readonly kind: "readable"; readonly stats: FileStats }
+  | { readonly kind: "unreadable"; readonly file: UnreadableFile };
+
+/** The fields that both kinds of data file have. */
+export function fileFacts(file: DataFile): FileStats | UnreadableFile {
+  return file.kind === "readable" ? file.stats : file.file;
+}
+
+/**
+ * Whether readers of the directory take this name for a data file. Spark and pyarrow skip names that begin
+ * with `.` or `_`; a rewrite would make such rows visible to them, so Tamp leaves those names alone.
+ */
+export function isDataFileName(name: string): boolean {
+  return name.endsWith(".parquet") && !isHiddenName(name);
+}
+
+/** Hidden by Spark's and pyarrow's rule; a Hive key may begin with `_` (`_year=2024`). */
+export function isHiddenName(name: string): boolean {
+  return name.startsWith(".") || (name.startsWith("_") && !name.includes("="));
+}
+
+const PUBLISHED_NAME = /(?:^|\/)(?:compacted|optimized)-[0-9a-z]+-\d{4,}\.parquet$/;
+
+/** True for names that only a Tamp run gives: `compacted-<runId>-0001.parquet`. */
+export function isPublishedName(path: string): boolean {
+  return PUBLISHED_NAME.test(path);
+}
+
+/** `compacted-<runId>-0001.parquet`; `ordinal` counts the outputs of one run from 1. */
+export function publishedName(operation: "compact", runId: string, ordinal: number): string {
+  const prefix = { compact: "compacted" }[operation];
+  return `${prefix}-${runId}-${String(ordinal).padStart(4, "0")}.parquet`;
+}
+
+/**
+ * The protocol that owns a directory with these entries, or null. Rewriting files that a table format lists
+ * in its own metadata corrupts the table.
+ */
+export function foreignFormat(entryNames: readonly string[]): string | null {
+  for (const name of entryNames) {
+    const format = FOREIGN_ENTRIES.get(name);
+    if (format !== undefined) return format;
+    if (/^(?:base|delta|delete_delta)_\d{4,}/.test(name)) return "Hive ACID";
+    if (name.endsWith(".metadata.json")) return "Apache Iceberg";
+  }
+  const names = new Set(entryNames);
+  return names.has("snapshot") && names.has("manifest") ? "Apache Paimon" : null;
+}
+
+const FOREIGN_ENTRIES: ReadonlyMap<string, string> = new Map([
+  ["_delta_log", "Delta Lake"],
+  ["version-hint.text", "Apache Iceberg"],
+  [".hoodie", "Apache Hudi"],
+  ["_spark_metadata", "Spark streaming sink"],
+  ["_symlink_format_manifest", "symlink manifest"],
+  ["_versions", "Lance"],
+  ["_temporary", "running Hadoop or Spark job"],
+]);

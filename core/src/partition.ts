@@ -1,0 +1,65 @@
+/** One Hive key of a path; `value` is null for the Hive default partition. */
+export interface HiveKey {
+  readonly key: string;
+  readonly value: string | null;
+}
+
+/** A prefix of whole path components from the dataset root. */
+export interface PartitionFilter {
+  readonly text: string;
+  readonly components: readonly string[];
+}
+
+const HIVE_NULL = "__HIVE_DEFAULT_PARTITION__";
+
+/** The directory of a data file relative to the root: the grouping unit. `""` is the root itself. */
+export function partitionOf(path: string): string {
+  const slash = path.lastIndexOf("/");
+  return slash < 0 ? "" : path.slice(0, slash);
+}
+
+/** Hive keys of a directory in path order; components that are no `key=value` are left out. */
+export function hiveKeys(partition: string): readonly HiveKey[] {
+  if (partition === "") return [];
+  return partition.split("/").flatMap((component) => hiveKey(component) ?? []);
+}
+
+/** `k=v=w` has the key `k`; `k=` has the value ""; values are percent-decoded as Hive escapes them. */
+function hiveKey(component: string): HiveKey | null {
+  const at = component.indexOf("=");
+  if (at <= 0) return null;
+  const raw = component.slice(at + 1);
+  return { key: unescape(component.slice(0, at)), value: raw === HIVE_NULL ? null : unescape(raw) };
+}
+
+/** Hive escapes byte by byte; a malformed escape stays as it is written. */
+function unescape(text: string): string {
+  if (!text.includes("%")) return text;
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** Parses `year=2024/month=1`. An empty text or an empty component is no filter: returns null. */
+export function parsePartitionFilter(text: string): PartitionFilter | null {
+  const components = text.replace(/\/$/, "").split("/");
+  if (components.some((component) => component === "" || component === "." || component === "..")) return null;
+  return { text, components };
+}
+
+/** Whether a partition lies under any of the filters; no filters match everything. */
+export function matchesFilters(partition: string, filters: readonly PartitionFilter[]): boolean {
+  if (filters.length === 0) return true;
+  const components = partition === "" ? [] : partition.split("/");
+  return filters.some((filter) => matchesFilter(components, filter));
+}
+
+/** Whole components only, so that `month=1` never takes `month=10`; a value may be written escaped or plain. */
+function matchesFilter(components: readonly string[], filter: PartitionFilter): boolean {
+  return filter.components.every((wanted, index) => {
+    const have = components[index];
+    return have !== undefined && (have === wanted || unescape(have) === unescape(wanted));
+  });
+}
