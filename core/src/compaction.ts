@@ -40,7 +40,8 @@ export function planCompaction(input: CompactionInput): Plan {
   const ratio = input.learnedRatio ?? 1;
   const groups: FileGroup[] = [];
   for (const partition of partitionsOf(input, skip)) {
-    for (const group of groupPartition(partition, input, skip)) groups.push(sealGroup(partition.path, group, input.policy, ratio));
+    for (const group of groupPartition(partition, input, skip))
+      groups.push(sealGroup(partition.path, group, input.policy, ratio));
   }
   const kept = withinBudget(groups, input.policy, skip);
   return {
@@ -61,9 +62,10 @@ function partitionsOf(input: CompactionInput, skip: Skip): readonly Partition[] 
   for (const file of input.files) {
     const { path } = fileFacts(file);
     const key = partitionOf(path);
-    let matches = wanted.get(key);
-    if (matches === undefined) wanted.set(key, (matches = matchesFilters(key, input.filters)));
-    const stats = matches ? admit(file, input, skip) : (skip(path, "filtered_out"), null);
+    const matches = wanted.get(key) ?? matchesFilters(key, input.filters);
+    wanted.set(key, matches);
+    if (!matches) skip(path, "filtered_out");
+    const stats = matches ? admit(file, input, skip) : null;
     if (stats === null) continue;
     const partition = byPath.get(key) ?? { path: key, candidates: [] };
     byPath.set(key, partition);
@@ -101,7 +103,8 @@ function reasonsOf(file: FileStats, policy: Policy): readonly GroupReason[] {
   const reasons: GroupReason[] = [];
   if (isOversize(file, policy)) reasons.push("oversize");
   if (isIllGrouped(file, policy)) reasons.push("row_groups");
-  if (policy.compression !== null && file.rows > 0 && file.codecs[0] !== policy.compression) reasons.push("codec");
+  if (policy.compression !== null && file.rows > 0 && file.codecs[0] !== policy.compression)
+    reasons.push("codec");
   if (file.sizeBytes < policy.smallFileBytes && !reasons.includes("oversize")) reasons.push("small_files");
   return reasons;
 }
@@ -118,7 +121,11 @@ function isIllGrouped(file: FileStats, policy: Policy): boolean {
 }
 
 /** The groups of one partition; every file left over is skipped with its reason. */
-function groupPartition(partition: Partition, input: CompactionInput, skip: Skip): readonly (readonly Candidate[])[] {
+function groupPartition(
+  partition: Partition,
+  input: CompactionInput,
+  skip: Skip,
+): readonly (readonly Candidate[])[] {
   const groups: (readonly Candidate[])[] = [];
   const byClass = new Map<string, Candidate[]>();
   const gate = gateOf(partition.candidates, input);
@@ -155,7 +162,8 @@ function gateOf(candidates: readonly Candidate[], { policy, nowMs }: CompactionI
   const waited = small.filter(aged).length;
   const open = small.length >= policy.minFiles || waited >= 2;
   return (file) => {
-    if (resting(file)) return { reason: "too_young", detail: "published by a run, rests before it is merged again" };
+    if (resting(file))
+      return { reason: "too_young", detail: "published by a run, rests before it is merged again" };
     if (open) return null;
     if (small.length < 2) return { reason: "too_few_files", detail: "the only small file of its partition" };
     const detail = `${small.length} small files of ${policy.minFiles}, ${waited} of them old enough`;
@@ -251,7 +259,9 @@ function append<T>(lists: Map<string, T[]>, key: string, item: T): void {
 
 /** Scans deliver paths in order: sorting is needed only where they did not. */
 function sortByPath(files: Candidate[]): void {
-  const sorted = files.every((file, index) => index === 0 || compareText(files[index - 1]?.path ?? "", file.path) <= 0);
+  const sorted = files.every(
+    (file, index) => index === 0 || compareText(files[index - 1]?.path ?? "", file.path) <= 0,
+  );
   if (!sorted) files.sort((a, b) => compareText(a.path, b.path));
 }
 

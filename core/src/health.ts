@@ -46,7 +46,20 @@ function reasonsOf(plan: Plan): readonly HealthReason[] {
       entry.partitions.add(group.partition);
     }
   }
-  const found = [...byKind].map(([kind, { files, bytes, partitions }]) => ({ kind, files, bytes, partitions: partitions.size }));
+  const found = [...byKind].map(([kind, { files, bytes, partitions }]) => ({
+    kind,
+    files,
+    bytes,
+    partitions: partitions.size,
+  }));
   if (plan.kind !== "refused") return found;
-  return [{ kind: "foreign_format", files: plan.stats.beforeFileCount, bytes: plan.stats.beforeTotalBytes, partitions: 0 }, ...found];
+  return [
+    {
+      kind: "foreign_format",
+      files: plan.stats.beforeFileCount,
+      bytes: plan.stats.beforeTotalBytes,
+      partitions: 0,
+    },
+    ...found,
+  ];
 }

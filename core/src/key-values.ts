@@ -22,7 +22,10 @@ export function comparableKeyValues(
 
 /** What an output of `rows` rows carries, given the comparable entries that all its sources share. */
 export function outputKeyValues(shared: readonly FileKeyValue[], rows: number): readonly FileKeyValue[] {
-  return shared.map(({ key, value }) => ({ key, value: key === PANDAS ? withRangeIndex(value, rows) : value }));
+  return shared.map(({ key, value }) => ({
+    key,
+    value: key === PANDAS ? withRangeIndex(value, rows) : value,
+  }));
 }
 
 /**
@@ -33,8 +36,8 @@ export function outputKeyValues(shared: readonly FileKeyValue[], rows: number): 
 function withRangeIndex(value: string, stop: number): string {
   try {
     const parsed: unknown = JSON.parse(value);
-    if (!isRecord(parsed) || !Array.isArray(parsed["index_columns"])) return value;
-    const columns: readonly unknown[] = parsed["index_columns"];
+    if (!isRecord(parsed) || !Array.isArray(parsed.index_columns)) return value;
+    const columns: readonly unknown[] = parsed.index_columns;
     const index = columns.map((column) => (isDefaultRange(column) ? { ...column, stop } : column));
     return JSON.stringify({ ...parsed, index_columns: index });
   } catch {
@@ -43,7 +46,7 @@ function withRangeIndex(value: string, stop: number): string {
 }
 
 function isDefaultRange(column: unknown): column is Record<string, unknown> {
-  return isRecord(column) && column["kind"] === "range" && column["start"] === 0 && column["step"] === 1;
+  return isRecord(column) && column.kind === "range" && column.start === 0 && column.step === 1;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

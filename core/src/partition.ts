@@ -29,11 +29,11 @@ function hiveKey(component: string): HiveKey | null {
   const at = component.indexOf("=");
   if (at <= 0) return null;
   const raw = component.slice(at + 1);
-  return { key: unescape(component.slice(0, at)), value: raw === HIVE_NULL ? null : unescape(raw) };
+  return { key: unescapeHive(component.slice(0, at)), value: raw === HIVE_NULL ? null : unescapeHive(raw) };
 }
 
 /** Hive escapes byte by byte; a malformed escape stays as it is written. */
-function unescape(text: string): string {
+function unescapeHive(text: string): string {
   if (!text.includes("%")) return text;
   try {
     return decodeURIComponent(text);
@@ -45,7 +45,8 @@ function unescape(text: string): string {
 /** Parses `year=2024/month=1`. An empty text or an empty component is no filter: returns null. */
 export function parsePartitionFilter(text: string): PartitionFilter | null {
   const components = text.replace(/\/$/, "").split("/");
-  if (components.some((component) => component === "" || component === "." || component === "..")) return null;
+  if (components.some((component) => component === "" || component === "." || component === ".."))
+    return null;
   return { text, components };
 }
 
@@ -60,6 +61,6 @@ export function matchesFilters(partition: string, filters: readonly PartitionFil
 function matchesFilter(components: readonly string[], filter: PartitionFilter): boolean {
   return filter.components.every((wanted, index) => {
     const have = components[index];
-    return have !== undefined && (have === wanted || unescape(have) === unescape(wanted));
+    return have !== undefined && (have === wanted || unescapeHive(have) === unescapeHive(wanted));
   });
 }

@@ -74,10 +74,20 @@ interface NumberOption {
 /** Every numeric threshold: unit, meaning, smallest value, default (null: not set). */
 export const POLICY_OPTIONS = {
   targetSize: { unit: "bytes", minimum: 1, default: 128 * 2 ** 20, meaning: "size an output file aims at" },
-  smallFile: { unit: "bytes", minimum: 1, default: null, meaning: "smaller files are candidates (0.75 x target)" },
+  smallFile: {
+    unit: "bytes",
+    minimum: 1,
+    default: null,
+    meaning: "smaller files are candidates (0.75 x target)",
+  },
   targetRows: { unit: "rows", minimum: 1, default: null, meaning: "most rows of one output file" },
   rowsPerGroup: { unit: "rows", minimum: 2048, default: 122_880, meaning: "rows of one row group" },
-  minFiles: { unit: "files", minimum: 2, default: 12, meaning: "small files in a partition that pay for a rewrite" },
+  minFiles: {
+    unit: "files",
+    minimum: 2,
+    default: 12,
+    meaning: "small files in a partition that pay for a rewrite",
+  },
   minAgeMs: { unit: "ms", minimum: 0, default: 3_600_000, meaning: "age at which fewer small files suffice" },
   settleMs: { unit: "ms", minimum: 0, default: 2_000, meaning: "younger files may still be written" },
   maxRunBytes: { unit: "bytes", minimum: 1, default: null, meaning: "most input bytes of one run" },
@@ -109,7 +119,10 @@ export function resolvePolicy(input: PolicyInput): PolicyResult {
     maxRunGroups: number("maxRunGroups"),
   };
   if (policy.smallFileBytes > policy.targetBytes) {
-    problems.push({ threshold: "smallFile", message: "smallFile must not exceed targetSize: outputs would qualify again" });
+    problems.push({
+      threshold: "smallFile",
+      message: "smallFile must not exceed targetSize: outputs would qualify again",
+    });
   }
   return problems.length === 0 ? { kind: "ok", policy } : { kind: "invalid", problems };
 }
@@ -123,11 +136,17 @@ function readNumber(
   if (value === undefined) return option.default;
   const parsed = typeof value === "number" ? value : parseSize(value);
   if (parsed === null || !Number.isSafeInteger(parsed)) {
-    problems.push({ threshold: name, message: `${name} must be a whole number of ${option.unit}, not ${JSON.stringify(value)}` });
+    problems.push({
+      threshold: name,
+      message: `${name} must be a whole number of ${option.unit}, not ${JSON.stringify(value)}`,
+    });
     return option.default;
   }
   if (parsed < option.minimum) {
-    problems.push({ threshold: name, message: `${name} must be at least ${option.minimum} ${option.unit}, not ${parsed}` });
+    problems.push({
+      threshold: name,
+      message: `${name} must be at least ${option.minimum} ${option.unit}, not ${parsed}`,
+    });
   }
   return parsed;
 }
@@ -136,7 +155,10 @@ function readCompression(value: string | undefined, problems: PolicyProblem[]): 
   if (value === undefined) return null;
   const found = COMPRESSIONS.find((name) => name === value);
   if (found === undefined) {
-    problems.push({ threshold: "compression", message: `compression must be one of ${COMPRESSIONS.join(", ")}, not ${value}` });
+    problems.push({
+      threshold: "compression",
+      message: `compression must be one of ${COMPRESSIONS.join(", ")}, not ${value}`,
+    });
   }
   return found ?? null;
 }

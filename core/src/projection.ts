@@ -14,7 +14,8 @@ export function projectStats(
   groups: readonly FileGroup[],
 ): Pick<PlanBody, "stats" | "estimate" | "benefit"> {
   const before = countBefore(input);
-  const sum = (of: (group: FileGroup) => number): number => groups.reduce((total, group) => total + of(group), 0);
+  const sum = (of: (group: FileGroup) => number): number =>
+    groups.reduce((total, group) => total + of(group), 0);
   const inputFiles = sum((group) => group.inputs.length);
   const inputBytes = sum((group) => group.inputBytes);
   const outputBytes = sum((group) => group.estimatedOutputBytes);
@@ -49,7 +50,11 @@ export function projectStats(
   };
 }
 
-function countBefore({ files, filters }: ProjectionInput): { files: number; bytes: number; rowGroups: number } {
+function countBefore({ files, filters }: ProjectionInput): {
+  files: number;
+  bytes: number;
+  rowGroups: number;
+} {
   const count = { files: 0, bytes: 0, rowGroups: 0 };
   for (const file of files) {
     const { path, sizeBytes } = fileFacts(file);

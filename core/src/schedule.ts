@@ -17,7 +17,10 @@ export function request<T>(schedule: Schedule<T>, value: T, nowMs: number, delay
 }
 
 /** The request to start now, if any, and the schedule with it running. */
-export function start<T>(schedule: Schedule<T>, nowMs: number): { readonly next: Schedule<T>; readonly started: T | null } {
+export function start<T>(
+  schedule: Schedule<T>,
+  nowMs: number,
+): { readonly next: Schedule<T>; readonly started: T | null } {
   if (schedule.running !== null || schedule.pending === null || nowMs < schedule.dueMs) {
     return { next: schedule, started: null };
   }

@@ -26,7 +26,15 @@ export interface ColumnSchema {
 /** One difference between a column before and after a rewrite. `allowName` is null where nothing may allow it. */
 export interface ColumnChange {
   readonly column: string;
-  readonly attribute: "missing" | "added" | "position" | "physical type" | "logical type" | "nullability" | "field ids" | "nesting";
+  readonly attribute:
+    | "missing"
+    | "added"
+    | "position"
+    | "physical type"
+    | "logical type"
+    | "nullability"
+    | "field ids"
+    | "nesting";
   readonly from: string;
   readonly to: string;
   readonly allowName: string | null;
@@ -39,7 +47,9 @@ export function schemaText(columns: readonly ColumnSchema[]): string {
 
 function columnText(column: ColumnSchema): string {
   const { path, physicalType, typeLength, logicalType, repetition, groupTypes, fieldIds } = column;
-  return [JSON.stringify(path), physicalType, typeLength, logicalType, repetition, groupTypes, fieldIds].join("|");
+  return [JSON.stringify(path), physicalType, typeLength, logicalType, repetition, groupTypes, fieldIds].join(
+    "|",
+  );
 }
 
 /** Every difference between the columns of a source and of its rewrite, in column order. */
@@ -98,7 +108,11 @@ function typeChangeName(from: ColumnSchema, to: ColumnSchema): string | null {
   if (from.physicalType === "INT96") return "int96";
   if (from.logicalType === "ENUM" && to.logicalType === "STRING") return "enum";
   if (decimal.test(from.logicalType) && from.logicalType === to.logicalType) return "decimal-width";
-  if (from.physicalType === "FIXED_LEN_BYTE_ARRAY" && from.logicalType === "" && to.physicalType === "BYTE_ARRAY") {
+  if (
+    from.physicalType === "FIXED_LEN_BYTE_ARRAY" &&
+    from.logicalType === "" &&
+    to.physicalType === "BYTE_ARRAY"
+  ) {
     return "fixed-binary";
   }
   return sameClock(from.logicalType, to.logicalType) ? "time-unit" : null;
@@ -123,7 +137,10 @@ function change(
 }
 
 /** The changes that the policy does not allow by name. */
-export function refusedChanges(changes: readonly ColumnChange[], allow: readonly string[]): readonly ColumnChange[] {
+export function refusedChanges(
+  changes: readonly ColumnChange[],
+  allow: readonly string[],
+): readonly ColumnChange[] {
   return changes.filter((item) => item.allowName === null || !allow.includes(item.allowName));
 }
 
