@@ -1,0 +1,139 @@
+import { createHash } from "node:crypto";
+import { dirname } from "node:path";
+import type { JournalRecord } from "@tamp/core";
+import { errno, type PublicationFs } from "./fs.ts";
+import { type GroupFolder, groupFolder, runFolder, type Workspace } from "./workspace.ts";
+
+/** A group's folder as found on disk. */
+export type FoundJournal =
+  | { readonly kind: "journal"; readonly record: JournalRecord; readonly folder: GroupFolder }
+  /** The folder was made, but no record became durable: nothing live was touched. */
+  | { readonly kind: "none"; readonly runId: string; readonly group: number; readonly folder: GroupFolder }
+  /** Unreadable, of another version, or pointing outside: never acted upon. */
+  | {
+      readonly kind: "damaged";
+      readonly runId: string;
+      readonly group: number;
+      readonly folder: GroupFolder;
+      readonly reason: string;
+    };
+
+/** Replaces the group's record durably: temp file, fsync, rename, fsync of the folder. */
+export async function writeJournal(
+  fs: PublicationFs,
+  folder: GroupFolder,
+  record: JournalRecord,
+): Promise<void> {
+  const temp = `${folder.journal}.new`;
+  await unlinkIfPresent(fs, temp);
+  await fs.writeNew(temp, serialize(record));
+  await fs.rename(temp, folder.journal);
+  await fs.sync(dirname(folder.journal));
+}
+
+function serialize(record: JournalRecord): string {
+  const body = JSON.stringify(record);
+  return `${JSON.stringify({ tampJournal: 1, sha256: sha256(body) })}\n${body}\n`;
+}
+
+function sha256(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}
+
+/** Every group of every run in the workspace, oldest run first. */
+export async function readJournals(
+  fs: PublicationFs,
+  workspace: Workspace,
+): Promise<readonly FoundJournal[]> {
+  const found: FoundJournal[] = [];
+  for (const runId of await listFolder(fs, workspace.runs)) {
+    for (const name of await listFolder(fs, runFolder(workspace, runId))) {
+      const group = Number(name);
+      if (/^\d{4,}$/.test(name)) found.push(await readJournal(fs, workspace, runId, group));
+    }
+  }
+  return found;
+}
+
+async function listFolder(fs: PublicationFs, folder: string): Promise<readonly string[]> {
+  try {
+    return [...(await fs.readdir(folder))].sort();
+  } catch (error) {
+    if (errno(error) === "ENOENT" || errno(error) === "ENOTDIR") return [];
+    throw error;
+  }
+}
+
+async function readJournal(
+  fs: PublicationFs,
+  workspace: Workspace,
+  runId: string,
+  group: number,
+): Promise<FoundJournal> {
+  const folder = groupFolder(workspace, runId, group);
+  const damaged = (reason: string): FoundJournal => ({ kind: "damaged", runId, group, folder, reason });
+  let text: string;
+  try {
+    text = await fs.readText(folder.journal);
+  } catch (error) {
+    return errno(error) === "ENOENT"
+      ? { kind: "none", runId, group, folder }
+      : damaged(`unreadable: ${errno(error)}`);
+  }
+  const [head, body] = text.split("\n");
+  const header = parse(head);
+  if (header === null || body === undefined) return damaged("not a journal record");
+  if (header.tampJournal !== 1) return damaged(`unknown journal version ${String(header.tampJournal)}`);
+  if (header.sha256 !== sha256(body)) return damaged("wrong checksum");
+  const record = parse(body) as unknown as JournalRecord;
+  const problem = problemOf(record, workspace, runId, group);
+  return problem === null ? { kind: "journal", record, folder } : damaged(problem);
+}
+
+function parse(text: string | undefined): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(text ?? "");
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** A record acts only on its own folder and root, and never through a path that leaves them. */
+function problemOf(record: JournalRecord, workspace: Workspace, runId: string, group: number): string | null {
+  if (record.version !== 1) return `unknown record version ${String(record.version)}`;
+  if (record.runId !== runId || record.group !== group) return "the record belongs to another folder";
+  const { root } = record;
+  if (root.device !== workspace.rootDevice || root.inode !== workspace.rootInode) {
+    return `the record belongs to another root (${root.path})`;
+  }
+  const live = [...record.sources, ...record.outputs].map((file) => file.path);
+  const own = [
+    ...record.sources.flatMap((file) => [file.pin, file.trash]),
+    ...record.outputs.map((file) => file.stage),
+  ];
+  return [...live, ...own].every(staysInside) ? null : "a path in the record leaves its folder";
+}
+
+function staysInside(path: string): boolean {
+  const parts = path.split("/");
+  return !path.includes("\0") && parts.every((part) => part !== "" && part !== "." && part !== "..");
+}
+
+/** Unlinks a name of ours; a name that is gone already is fine. */
+export async function unlinkIfPresent(fs: PublicationFs, path: string): Promise<void> {
+  try {
+    await fs.unlink(path);
+  } catch (error) {
+    if (errno(error) !== "ENOENT") throw error;
+  }
+}
+
+/** Removes a group's folder once nothing but empty parts is left in it; keeps it where something is. */
+export async function removeIfEmpty(fs: PublicationFs, folder: string): Promise<void> {
+  try {
+    await fs.rmdir(folder);
+  } catch (error) {
+    if (!["ENOENT", "ENOTEMPTY", "EEXIST"].includes(errno(error))) throw error;
+  }
+}

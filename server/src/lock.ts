@@ -1,0 +1,182 @@
+import { randomBytes } from "node:crypto";
+import { readFile, readlink } from "node:fs/promises";
+import { hostname } from "node:os";
+import { dirname } from "node:path";
+import { TampError } from "./errors.ts";
+import { errno, type PublicationFs } from "./fs.ts";
+import { unlinkIfPresent } from "./journal.ts";
+
+/** Who holds a dataset. All of it together proves that an owner is dead, or does not. */
+export interface LockOwner {
+  readonly nonce: string;
+  readonly pid: number;
+  /** Start time of the process in clock ticks since boot; `""` where the system does not tell. */
+  readonly processStart: string;
+  readonly bootId: string;
+  readonly pidNamespace: string;
+  readonly host: string;
+  readonly uid: number;
+  readonly root: string;
+  readonly since: string;
+}
+
+export interface Lock {
+  readonly nonce: string;
+  /** Rejects where the lock is no longer ours. */
+  assertHeld(): Promise<void>;
+  release(): Promise<void>;
+}
+
+export interface LockRequest {
+  readonly fs: PublicationFs;
+  /** Absolute path of the lock file; its folder exists. */
+  readonly path: string;
+  readonly root: string;
+  readonly since: string;
+}
+
+/**
+ * Takes the lock or rejects with `Locked`, naming the holder. The file is made by `link`, so it is whole from its
+ * first moment on; a lock whose owner is provably dead is renamed aside, checked, and only then removed.
+ */
+export async function takeLock(request: LockRequest): Promise<Lock> {
+  const { fs, path } = request;
+  const owner = await describeSelf(request);
+  const temp = `${path}.${owner.nonce}`;
+  await fs.writeNew(temp, `${JSON.stringify(owner)}\n`);
+  try {
+    for (let attempt = 0; attempt < 3; attempt += 1) {
+      if (await tryLink(fs, temp, path)) {
+        await fs.sync(dirname(path));
+        return held(fs, path, owner.nonce);
+      }
+      await moveStaleAside(request, owner.nonce);
+    }
+    throw await lockedBy(fs, path);
+  } finally {
+    await unlinkIfPresent(fs, temp);
+  }
+}
+
+async function tryLink(fs: PublicationFs, from: string, to: string): Promise<boolean> {
+  try {
+    await fs.link(from, to);
+    return true;
+  } catch (error) {
+    if (errno(error) === "EEXIST") return false;
+    throw error;
+  }
+}
+
+/** Renames a dead owner's lock aside. Where another contender was faster, what was moved is linked back. */
+async function moveStaleAside({ fs, path }: LockRequest, nonce: string): Promise<void> {
+  const judged = await readOwner(fs, path);
+  if (judged === null) return;
+  if (!(await isDead(judged))) throw await lockedBy(fs, path);
+  const aside = `${path}.stale.${nonce}`;
+  try {
+    await fs.rename(path, aside);
+  } catch (error) {
+    if (errno(error) === "ENOENT") return;
+    throw error;
+  }
+  const moved = await readOwner(fs, aside);
+  if (moved?.nonce !== judged.nonce) await tryLink(fs, aside, path);
+  await fs.unlink(aside);
+}
+
+/** The owner of a dataset's lock, or null where nobody holds it. */
+export async function readOwner(fs: PublicationFs, path: string): Promise<LockOwner | null> {
+  try {
+    return JSON.parse(await fs.readText(path)) as LockOwner;
+  } catch (error) {
+    if (errno(error) === "ENOENT" || errno(error) === "ENOTDIR") return null;
+    if (error instanceof SyntaxError) throw unreadableLock(path);
+    throw error;
+  }
+}
+
+function unreadableLock(path: string): TampError {
+  return new TampError("Locked", `${path} is not a lock that Tamp wrote`, {
+    hint: "look at the file and move it away if nothing uses it",
+  });
+}
+
+function held(fs: PublicationFs, path: string, nonce: string): Lock {
+  const isOurs = async (): Promise<boolean> => (await readOwner(fs, path))?.nonce === nonce;
+  return {
+    nonce,
+    async assertHeld() {
+      if (await isOurs()) return;
+      throw new TampError("Locked", `the lock ${path} was taken away`, {
+        hint: "run `tamp recover` on the dataset",
+        notDone: "the run stopped where it was; recovery finishes or undoes it",
+      });
+    },
+    async release() {
+      if (await isOurs()) await unlinkIfPresent(fs, path);
+    },
+  };
+}
+
+async function lockedBy(fs: PublicationFs, path: string): Promise<TampError> {
+  const owner = await readOwner(fs, path);
+  const who =
+    owner === null ? "another process" : `process ${owner.pid} on ${owner.host} since ${owner.since}`;
+  return new TampError("Locked", `${owner?.root ?? "the dataset"} is being maintained by ${who}`, {
+    hint: "wait until it is done, or end that process",
+  });
+}
+
+/** Provably dead: same host, boot and PID namespace, and the process is gone, a zombie, or another one by now. */
+export async function isDead(owner: LockOwner): Promise<boolean> {
+  const here = await describeHost();
+  if (owner.host !== here.host) return false;
+  if (owner.bootId !== here.bootId) return owner.bootId !== "" && here.bootId !== "";
+  if (owner.pidNamespace !== here.pidNamespace) return false;
+  const found = await processState(owner.pid);
+  if (found === null) return !isAlive(owner.pid);
+  return found.state === "Z" || found.state === "X" || found.start !== owner.processStart;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errno(error) !== "ESRCH";
+  }
+}
+
+async function describeSelf({ root, since }: LockRequest): Promise<LockOwner> {
+  return {
+    nonce: randomBytes(12).toString("hex"),
+    pid: process.pid,
+    processStart: (await processState(process.pid))?.start ?? "",
+    uid: process.getuid?.() ?? -1,
+    root,
+    since,
+    ...(await describeHost()),
+  };
+}
+
+async function describeHost(): Promise<Pick<LockOwner, "host" | "bootId" | "pidNamespace">> {
+  const orEmpty = (read: Promise<string>): Promise<string> =>
+    read.then((text) => text.trim()).catch(() => "");
+  return {
+    host: hostname(),
+    bootId: await orEmpty(readFile("/proc/sys/kernel/random/boot_id", "utf8")),
+    pidNamespace: await orEmpty(readlink("/proc/self/ns/pid")),
+  };
+}
+
+/** Fields 3 and 22 of `/proc/PID/stat` (proc(5)); the command name before them may hold any character. */
+async function processState(pid: number): Promise<{ readonly state: string; readonly start: string } | null> {
+  try {
+    const text = await readFile(`/proc/${pid}/stat`, "utf8");
+    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    return { state: fields[0] ?? "", start: fields[19] ?? "" };
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,255 @@
+import { dirname, join } from "node:path";
+import {
+  assertNever,
+  type FileIdentity,
+  type JournalRecord,
+  type Observation,
+  type OutputRecord,
+  type Presence,
+  type PublicationStep,
+  type SourceRecord,
+} from "@tamp/core";
+import { type Entry, errno, type PublicationFs } from "./fs.ts";
+import { removeIfEmpty, unlinkIfPresent, writeJournal } from "./journal.ts";
+import { GROUP_PARTS, type GroupFolder, type Workspace } from "./workspace.ts";
+
+export interface PublishContext {
+  readonly fs: PublicationFs;
+  readonly workspace: Workspace;
+  readonly folder: GroupFolder;
+  /** Milliseconds that outputs and sources stand side by side on purpose. */
+  readonly overlapMs: number;
+  readonly sleep: (ms: number) => Promise<void>;
+  /** Monotonic milliseconds. */
+  readonly clock: () => number;
+  /** Compare ctime as well: in the run itself, never in recovery or undo, where our own links changed it. */
+  readonly checkCtime: boolean;
+  /** Rejects when the lock is no longer ours; asked before every change. */
+  readonly assertHeld: () => Promise<void>;
+}
+
+/** A source or output is not what the journal says: nothing was changed by the step that found it. */
+export class DriftError extends Error {
+  readonly path: string;
+
+  constructor(path: string, what: string) {
+    super(`${path} ${what}`);
+    this.name = "DriftError";
+    this.path = path;
+  }
+}
+
+/**
+ * Performs the steps in order and returns the record as it is then. Rejects at the first step that fails; what
+ * was done so far stays, and `observe` with core's decision says how to go on or back.
+ */
+export async function performSteps(
+  context: PublishContext,
+  record: JournalRecord,
+  steps: readonly PublicationStep[],
+  onState: (record: JournalRecord) => void = () => {},
+): Promise<JournalRecord> {
+  let current = record;
+  let linkedAt: number | null = null;
+  for (const step of steps) {
+    await context.assertHeld();
+    if (step.kind === "link_output") linkedAt ??= context.clock();
+    if (step.kind === "write_state") {
+      const duplicateWindowMs =
+        linkedAt === null ? current.duplicateWindowMs : Math.round(context.clock() - linkedAt);
+      current = { ...current, state: step.state, duplicateWindowMs };
+      await writeJournal(context.fs, context.folder, current);
+      onState(current);
+    } else await performStep(context, current, step);
+  }
+  return current;
+}
+
+type DiskStep = Exclude<PublicationStep, { readonly kind: "write_state" }>;
+
+async function performStep(context: PublishContext, record: JournalRecord, step: DiskStep): Promise<void> {
+  switch (step.kind) {
+    case "check_source":
+      return checkSource(context, sourceAt(record, step.source));
+    case "link_output":
+      return linkOutput(context, outputAt(record, step.output));
+    case "sync":
+      return syncFolders(context, record);
+    case "wait_overlap":
+      return context.overlapMs > 0 ? context.sleep(context.overlapMs) : undefined;
+    case "retire_source":
+      return retireSource(context, sourceAt(record, step.source));
+    case "restore_source":
+      return restoreSource(context, sourceAt(record, step.source));
+    case "withdraw_output":
+      return withdrawOutput(context, outputAt(record, step.output));
+    case "clean":
+      return clean(context, record);
+    default:
+      return assertNever(step);
+  }
+}
+
+/** What every name of the group holds now. */
+export async function observe(context: PublishContext, record: JournalRecord): Promise<Observation> {
+  const { fs } = context;
+  const presence = async (path: string, identity: FileIdentity): Promise<Presence> => {
+    const entry = await fs.lstat(path);
+    if (entry === null) return "missing";
+    return isSame(entry, identity) ? "ours" : "other";
+  };
+  const sources = [];
+  for (const source of record.sources) {
+    const live = await presence(livePath(context, source), source);
+    sources.push({ live, trash: await presence(ownPath(context, source.trash), source) });
+  }
+  const outputs = [];
+  for (const output of record.outputs) {
+    const live = await presence(livePath(context, output), output);
+    outputs.push({ live, stage: await presence(ownPath(context, output.stage), output) });
+  }
+  return { sources, outputs };
+}
+
+export function isSame(entry: Entry, identity: FileIdentity): boolean {
+  return (
+    entry.kind === "file" &&
+    entry.device === identity.device &&
+    entry.inode === identity.inode &&
+    entry.sizeBytes === identity.sizeBytes &&
+    entry.mtimeNs === identity.mtimeNs
+  );
+}
+
+async function checkSource(context: PublishContext, source: SourceRecord): Promise<void> {
+  const entry = await context.fs.lstat(livePath(context, source));
+  if (entry === null) throw new DriftError(source.path, "was removed while it was rewritten");
+  if (!isSame(entry, source) || entry.ctimeNs !== source.ctimeNs) {
+    throw new DriftError(source.path, "was changed while it was rewritten");
+  }
+}
+
+async function linkOutput(context: PublishContext, output: OutputRecord): Promise<void> {
+  await context.fs.link(ownPath(context, output.stage), livePath(context, output));
+}
+
+/**
+ * The live name leaves by rename, checked before and after. A trash name that is already a link of the inode is
+ * removed first: renaming onto a link of the same inode succeeds and leaves the live name where it is.
+ */
+async function retireSource(context: PublishContext, source: SourceRecord): Promise<void> {
+  const { fs } = context;
+  const live = livePath(context, source);
+  const trash = ownPath(context, source.trash);
+  const entry = await fs.lstat(live);
+  const touched = context.checkCtime && entry?.ctimeNs !== source.ctimeNs;
+  if (entry === null || !isSame(entry, source) || touched) {
+    throw new DriftError(source.path, "was changed before it was retired");
+  }
+  await clearOwnLink(context, trash, source);
+  await fs.rename(live, trash);
+  const moved = await fs.lstat(trash);
+  if (moved === null || !isSame(moved, source)) {
+    await putBack(fs, trash, live);
+    throw new DriftError(source.path, "was replaced at the moment it was retired");
+  }
+}
+
+async function putBack(fs: PublicationFs, from: string, to: string): Promise<void> {
+  try {
+    await fs.link(from, to);
+  } catch (error) {
+    if (errno(error) !== "EEXIST") throw error;
+  }
+}
+
+async function clearOwnLink({ fs }: PublishContext, path: string, identity: FileIdentity): Promise<void> {
+  const entry = await fs.lstat(path);
+  if (entry === null) return;
+  if (!isSame(entry, identity)) throw new DriftError(path, "is taken by another file");
+  await fs.unlink(path);
+}
+
+async function restoreSource(context: PublishContext, source: SourceRecord): Promise<void> {
+  const live = livePath(context, source);
+  try {
+    await context.fs.link(ownPath(context, source.trash), live);
+  } catch (error) {
+    const entry = errno(error) === "EEXIST" ? await context.fs.lstat(live) : null;
+    if (entry === null || !isSame(entry, source)) throw error;
+  }
+}
+
+/** Our own output leaves by rename into the group's folder, checked before and after. */
+async function withdrawOutput(context: PublishContext, output: OutputRecord): Promise<void> {
+  const { fs } = context;
+  const live = livePath(context, output);
+  const stage = ownPath(context, output.stage);
+  const entry = await fs.lstat(live);
+  if (entry === null || !isSame(entry, output))
+    throw new DriftError(output.path, "is not what was published");
+  await clearOwnLink(context, stage, output);
+  await fs.rename(live, stage);
+  const moved = await fs.lstat(stage);
+  if (moved === null || !isSame(moved, output)) {
+    await putBack(fs, stage, live);
+    throw new DriftError(output.path, "was replaced at the moment it was withdrawn");
+  }
+}
+
+/** fsync of the live directories first, then of the group's own: names must last before what they replace goes. */
+async function syncFolders(context: PublishContext, record: JournalRecord): Promise<void> {
+  const files = [...record.sources, ...record.outputs];
+  const live = new Set(files.map((file) => dirname(livePath(context, file))));
+  for (const folder of live) await context.fs.sync(folder);
+  for (const part of ["out", "trash"]) await context.fs.sync(join(context.folder.path, part));
+}
+
+/** Removes our own links. A retained original is unlinked only where its live name holds the same inode. */
+async function clean(context: PublishContext, record: JournalRecord): Promise<void> {
+  const { fs, folder } = context;
+  for (const part of ["src", "out", "tmp"]) await emptyFolder(fs, join(folder.path, part));
+  if (record.state === "ROLLED_BACK" || record.state === "UNDONE") {
+    for (const source of record.sources) {
+      const live = await fs.lstat(livePath(context, source));
+      const trash = await fs.lstat(ownPath(context, source.trash));
+      const spare = live !== null && trash !== null && isSame(live, source) && isSame(trash, source);
+      if (spare) await fs.unlink(ownPath(context, source.trash));
+    }
+  }
+  for (const part of GROUP_PARTS) await removeIfEmpty(fs, join(folder.path, part));
+  await fs.sync(folder.path);
+}
+
+async function emptyFolder(fs: PublicationFs, folder: string): Promise<void> {
+  const entry = await fs.lstat(folder);
+  if (entry === null) return;
+  for (const name of await fs.readdir(folder)) {
+    const path = join(folder, name);
+    const found = await fs.lstat(path);
+    if (found?.kind === "directory") {
+      await emptyFolder(fs, path);
+      await fs.rmdir(path);
+    } else await unlinkIfPresent(fs, path);
+  }
+}
+
+function livePath(context: PublishContext, file: { readonly path: string }): string {
+  return join(context.workspace.root, file.path);
+}
+
+function ownPath(context: PublishContext, name: string): string {
+  return join(context.folder.path, name);
+}
+
+function sourceAt(record: JournalRecord, index: number): SourceRecord {
+  const source = record.sources[index];
+  if (source === undefined) throw new Error(`the journal has no source ${index}`);
+  return source;
+}
+
+function outputAt(record: JournalRecord, index: number): OutputRecord {
+  const output = record.outputs[index];
+  if (output === undefined) throw new Error(`the journal has no output ${index}`);
+  return output;
+}

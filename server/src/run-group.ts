@@ -1,0 +1,309 @@
+import { dirname, join } from "node:path";
+import {
+  decideRecovery,
+  type FileGroup,
+  type JournalRecord,
+  type OutputRecord,
+  outputKeyValues,
+  publishedName,
+  publishSteps,
+  type SourceRecord,
+} from "@tamp/core";
+import type { EngineSession, KeyValue, RewriteTask } from "./engine.ts";
+import { writeJournal } from "./journal.ts";
+import { mapLimit } from "./map-limit.ts";
+import { DriftError, isSame, observe, type PublishContext, performSteps } from "./publish.ts";
+import { type Checker, ValidationError, validate } from "./validate.ts";
+import { GROUP_PARTS } from "./workspace.ts";
+
+export interface GroupRequest {
+  readonly context: PublishContext;
+  readonly group: FileGroup;
+  /** Counts the groups of the run from 1. */
+  readonly ordinal: number;
+  /** Ordinal in the run of the group's first output, from 1. */
+  readonly firstOutput: number;
+  readonly runId: string;
+  readonly engine: string;
+  readonly owner: string;
+  readonly startedAt: string;
+  readonly rowsPerGroup: number;
+  readonly allow: readonly string[];
+  /** Comparable key-value metadata that all sources share. */
+  readonly keyValues: readonly KeyValue[];
+  readonly session: EngineSession;
+  readonly checker: Checker;
+  readonly signal: AbortSignal;
+  readonly onProgress: (fraction: number) => void;
+  readonly onPhase: (phase: Phase, durationMs: number) => void;
+}
+
+export type Phase = "pin" | "rewrite" | "validate" | "sync" | "publish";
+
+export type GroupOutcome =
+  | {
+      readonly kind: "published";
+      readonly record: JournalRecord;
+      readonly outputs: readonly PublishedOutput[];
+    }
+  | { readonly kind: "rolled_back" | "cancelled" | "unknown"; readonly reason: string };
+
+export interface PublishedOutput {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly rows: number;
+  readonly rowGroups: number;
+}
+
+/** Share of a group's progress that lies behind it when its rewrite is done. */
+const REWRITE_SHARE = 0.7;
+const PUBLISH_SHARE = 0.95;
+
+/** S2 to S11 for one group. Never rejects: a group that fails costs itself alone. */
+export async function runGroup(request: GroupRequest): Promise<GroupOutcome> {
+  let record = newRecord(request);
+  let outputs: readonly PublishedOutput[] = [];
+  try {
+    await timed(request, "pin", async () => {
+      await createFolders(request.context);
+      record = await snapshotSources(request, record);
+      await writeJournal(request.context.fs, request.context.folder, record);
+      record = { ...record, sources: await pinSources(request.context, record.sources) };
+    });
+    const staged = await stage(request, record);
+    ({ record, outputs } = staged);
+    request.signal.throwIfAborted();
+    await timed(request, "publish", async () => {
+      request.onProgress(PUBLISH_SHARE);
+      record = await performSteps(request.context, record, publishSteps(record), (next) => {
+        record = next;
+      });
+    });
+    return { kind: "published", record, outputs };
+  } catch (error) {
+    if (record.state === "RETIRED") return { kind: "published", record, outputs };
+    return giveUp(request, record, error);
+  }
+}
+
+function newRecord(request: GroupRequest): JournalRecord {
+  const { workspace } = request.context;
+  return {
+    version: 1,
+    runId: request.runId,
+    group: request.ordinal,
+    operation: "compact",
+    state: "PREPARED",
+    root: { path: workspace.root, device: workspace.rootDevice, inode: workspace.rootInode },
+    owner: request.owner,
+    startedAt: request.startedAt,
+    engine: request.engine,
+    partition: request.group.partition,
+    sources: [],
+    outputs: [],
+    rowGroupsBefore: request.group.rowGroupsBefore,
+    duplicateWindowMs: 0,
+  };
+}
+
+/** S2: the group's folder and its parts, durable. */
+async function createFolders({ fs, folder }: PublishContext): Promise<void> {
+  await fs.mkdir(folder.path);
+  for (const part of GROUP_PARTS) await fs.mkdir(join(folder.path, part));
+  await fs.sync(folder.path);
+  await fs.sync(dirname(folder.path));
+}
+
+/** S1: every source as the plan saw it: a regular file, not reached through a link, inside the root. */
+async function snapshotSources(request: GroupRequest, record: JournalRecord): Promise<JournalRecord> {
+  const { context, group } = request;
+  const { fs, workspace } = context;
+  const directory = join(workspace.root, group.partition);
+  if ((await fs.realpath(directory)) !== directory)
+    throw new DriftError(group.partition, "is reached through a link");
+  const paths = group.inputs.map((file) => join(workspace.root, file.path));
+  const footers = await request.checker.footers(paths);
+  const sources = await mapLimit(group.inputs, 16, async (planned, index): Promise<SourceRecord> => {
+    const entry = await fs.lstat(join(workspace.root, planned.path));
+    if (entry === null) throw new DriftError(planned.path, "is gone since the plan was made");
+    const { inode, sizeBytes, mtimeNs } = planned;
+    const identity = { device: workspace.rootDevice, inode, sizeBytes, mtimeNs };
+    if (!isSame(entry, identity)) throw new DriftError(planned.path, "has changed since the plan was made");
+    const footer = footers[index];
+    if (footer?.kind !== "footer") throw new DriftError(planned.path, "cannot be read any more");
+    const { hash: footerHash, facts } = footer;
+    const name = String(index + 1).padStart(6, "0");
+    return {
+      path: planned.path,
+      ...identity,
+      rows: facts.rows,
+      footerHash,
+      ctimeNs: "",
+      pin: `src/${name}.pqsrc`,
+      trash: `trash/${name}.pqtrash`,
+    };
+  });
+  return { ...record, sources };
+}
+
+/** S3: hard links under safe names; the engine never sees the user's paths. */
+function pinSources(
+  context: PublishContext,
+  sources: readonly SourceRecord[],
+): Promise<readonly SourceRecord[]> {
+  const { fs, workspace, folder } = context;
+  return mapLimit(sources, 16, async (source) => {
+    const pin = join(folder.path, source.pin);
+    await fs.link(join(workspace.root, source.path), pin);
+    const entry = await fs.lstat(pin);
+    if (entry === null || !isSame(entry, source))
+      throw new DriftError(source.path, "changed while it was pinned");
+    return { ...source, ctimeNs: entry.ctimeNs };
+  });
+}
+
+interface Staged {
+  readonly record: JournalRecord;
+  readonly outputs: readonly PublishedOutput[];
+}
+
+/** S4 to S7: rewrite, validate, make durable, commit the journal. */
+async function stage(request: GroupRequest, record: JournalRecord): Promise<Staged> {
+  const { context, session } = request;
+  const { fs, folder } = context;
+  const task = await rewriteTask(request, record);
+  request.signal.throwIfAborted();
+  await timed(request, "rewrite", () =>
+    session.rewrite(task, (fraction) => request.onProgress(fraction * REWRITE_SHARE)),
+  );
+  request.signal.throwIfAborted();
+  const outputs = task.outputs.map((output) => join(folder.path, output.path));
+  const inputs = task.inputs.map((input) => join(folder.path, input.path));
+  const validated = await timed(request, "validate", () =>
+    validate({ checker: request.checker, session, task, inputs, outputs }),
+  );
+  await checkPins(context, record.sources);
+  const committed = await timed(request, "sync", async () => {
+    await takeOnOwner(context, record.sources[0], outputs);
+    for (const output of outputs) await fs.sync(output);
+    await fs.sync(join(folder.path, "out"));
+    await fs.sync(join(folder.path, "src"));
+    const files = await mapLimit(outputs, 4, (path, index) =>
+      recordOutput(request, path, index, validated[index]),
+    );
+    const next: JournalRecord = { ...record, state: "COMMIT", outputs: files };
+    request.signal.throwIfAborted();
+    await writeJournal(fs, folder, next);
+    return next;
+  });
+  const published = committed.outputs.map(({ path, sizeBytes, rows }, index) => ({
+    path,
+    sizeBytes,
+    rows,
+    rowGroups: validated[index]?.rowGroups ?? 0,
+  }));
+  return { record: committed, outputs: published };
+}
+
+async function rewriteTask(request: GroupRequest, record: JournalRecord): Promise<RewriteTask> {
+  const { context, group } = request;
+  const first = record.sources[0];
+  const [footer] =
+    first === undefined ? [] : await request.checker.footers([join(context.folder.path, first.pin)]);
+  if (footer?.kind !== "footer")
+    throw new DriftError(group.partition, "has a source without a readable footer");
+  const rows = record.sources.reduce((sum, source) => sum + source.rows, 0);
+  const planned = group.outputRows.reduce((sum, part) => sum + part, 0);
+  if (rows !== planned)
+    throw new ValidationError(`the sources hold ${rows} rows, the plan counts ${planned}`);
+  return {
+    folder: context.folder.path,
+    inputs: record.sources.map((source) => ({ path: source.pin, rows: source.rows })),
+    outputs: group.outputRows.map((part, index) => ({ path: stageName(index), rows: part })),
+    codec: group.codec,
+    rowsPerGroup: request.rowsPerGroup,
+    keyValues: outputKeyValues(request.keyValues, rows),
+    columns: footer.facts.columns,
+    allow: request.allow,
+  };
+}
+
+function stageName(index: number): string {
+  return `out/${String(index + 1).padStart(6, "0")}.pqstage`;
+}
+
+/** S5: nobody wrote to a source while it was read. */
+async function checkPins({ fs, folder }: PublishContext, sources: readonly SourceRecord[]): Promise<void> {
+  await mapLimit(sources, 16, async (source) => {
+    const entry = await fs.lstat(join(folder.path, source.pin));
+    if (entry === null || !isSame(entry, source) || entry.ctimeNs !== source.ctimeNs) {
+      throw new DriftError(source.path, "changed while it was read");
+    }
+  });
+}
+
+/** S6: outputs get the mode and owner of the sources. */
+async function takeOnOwner(
+  { fs, workspace }: PublishContext,
+  source: SourceRecord | undefined,
+  outputs: readonly string[],
+): Promise<void> {
+  const entry = source === undefined ? null : await fs.lstat(join(workspace.root, source.path));
+  if (entry === null) return;
+  for (const output of outputs) {
+    const own = await fs.lstat(output);
+    if (own === null) throw new ValidationError("a staged output is gone");
+    if (own.uid !== entry.uid || own.gid !== entry.gid) await fs.chown(output, entry.uid, entry.gid);
+    await fs.chmod(output, entry.mode);
+  }
+}
+
+async function recordOutput(
+  request: GroupRequest,
+  path: string,
+  index: number,
+  validated: { readonly rows: number; readonly footerHash: string } | undefined,
+): Promise<OutputRecord> {
+  const entry = await request.context.fs.lstat(path);
+  if (entry === null || validated === undefined) throw new ValidationError("a staged output is gone");
+  const name = publishedName("compact", request.runId, request.firstOutput + index);
+  return {
+    path: request.group.partition === "" ? name : `${request.group.partition}/${name}`,
+    device: entry.device,
+    inode: entry.inode,
+    sizeBytes: entry.sizeBytes,
+    mtimeNs: entry.mtimeNs,
+    rows: validated.rows,
+    footerHash: validated.footerHash,
+    stage: stageName(index),
+  };
+}
+
+/** Goes back from what is observed on disk; where that fails too, the outcome is unknown and nothing more is done. */
+async function giveUp(request: GroupRequest, record: JournalRecord, error: unknown): Promise<GroupOutcome> {
+  const kind = request.signal.aborted ? "cancelled" : "rolled_back";
+  const reason = messageOf(error);
+  const context = { ...request.context, checkCtime: false };
+  try {
+    if ((await context.fs.lstat(context.folder.path)) === null) return { kind, reason };
+    const decision = decideRecovery(record, await observe(context, record), "back");
+    if (decision.kind === "quarantine") return { kind: "unknown", reason: `${reason}; ${decision.reason}` };
+    if (decision.kind !== "at_rest") await performSteps(context, record, decision.steps);
+    return { kind, reason };
+  } catch (second) {
+    return { kind: "unknown", reason: `${reason}; going back failed as well: ${messageOf(second)}` };
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+async function timed<T>(request: GroupRequest, phase: Phase, work: () => Promise<T>): Promise<T> {
+  const begin = request.context.clock();
+  try {
+    return await work();
+  } finally {
+    request.onPhase(phase, request.context.clock() - begin);
+  }
+}

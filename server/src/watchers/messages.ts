@@ -1,0 +1,20 @@
+import type { WatchState } from "../watcher.ts";
+
+/** Between the watcher and its worker thread. `id` names one watched root; ids are never used again. */
+export type ToWorker =
+  | { readonly kind: "watch"; readonly id: number; readonly root: string }
+  | { readonly kind: "unwatch"; readonly id: number };
+
+export type FromWorker =
+  /** The first walk is done, or the root is waited for or polled. Sent once per `watch`. */
+  | { readonly kind: "ready"; readonly id: number }
+  /** The answer to `unwatch`; no message with this id follows. */
+  | { readonly kind: "closed"; readonly id: number }
+  | { readonly kind: "hint"; readonly id: number; readonly directories: readonly string[] }
+  | { readonly kind: "overflow"; readonly id: number; readonly reason: string }
+  | { readonly kind: "state"; readonly id: number; readonly state: WatchState };
+
+/** `workerData` of the thread. */
+export interface WorkerSettings {
+  readonly pollMs: number;
+}

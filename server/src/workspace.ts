@@ -1,0 +1,103 @@
+import { basename, dirname, join } from "node:path";
+import { TampError } from "./errors.ts";
+import { errno, type PublicationFs } from "./fs.ts";
+
+/**
+ * Where everything of ours lies that is no published output: `.<name>.tamp/` beside the root, on its device.
+ * No name in it ends in `.parquet`; discovery never enters it.
+ */
+export interface Workspace {
+  /** Real path of the dataset root. */
+  readonly root: string;
+  readonly rootDevice: string;
+  readonly rootInode: string;
+  readonly folder: string;
+  readonly runs: string;
+  /** One place for a root whatever workspace is asked for, so that two of them exclude each other. */
+  readonly lock: string;
+}
+
+/** Names of the folders of one group, inside the run's folder. */
+export interface GroupFolder {
+  readonly path: string;
+  readonly journal: string;
+}
+
+/** `asked` is an absolute folder on the root's device, or null for the sibling of the root. Creates nothing. */
+export async function locateWorkspace(
+  fs: PublicationFs,
+  root: string,
+  asked: string | null,
+): Promise<Workspace> {
+  const real = await realRoot(fs, root);
+  const entry = await fs.lstat(real);
+  if (entry === null || entry.kind !== "directory") throw notFound(root);
+  const sibling = join(dirname(real), `.${basename(real)}.tamp`);
+  const folder = asked ?? sibling;
+  return {
+    root: real,
+    rootDevice: entry.device,
+    rootInode: entry.inode,
+    folder,
+    runs: join(folder, "runs"),
+    lock: join(sibling, "lock"),
+  };
+}
+
+async function realRoot(fs: PublicationFs, root: string): Promise<string> {
+  try {
+    return await fs.realpath(root);
+  } catch (error) {
+    if (errno(error) === "ENOENT" || errno(error) === "ENOTDIR") throw notFound(root);
+    throw error;
+  }
+}
+
+function notFound(root: string): TampError {
+  return new TampError("DatasetNotFound", `${root} is not a directory`, {
+    hint: "give the directory that holds the Parquet files",
+  });
+}
+
+/** Creates the workspace and checks that links into the root are possible: same device, writable. */
+export async function prepareWorkspace(fs: PublicationFs, workspace: Workspace): Promise<void> {
+  for (const folder of new Set([dirname(workspace.lock), workspace.folder, workspace.runs])) {
+    await makeFolder(fs, folder);
+  }
+  const entry = await fs.lstat(workspace.folder);
+  if (entry === null || entry.kind !== "directory") throw unusable(workspace.folder, "it is not a directory");
+  if (entry.device !== workspace.rootDevice) {
+    throw unusable(workspace.folder, "it lies on another device than the dataset, so files cannot be linked");
+  }
+  await fs.sync(dirname(workspace.folder));
+  await fs.sync(workspace.folder);
+}
+
+async function makeFolder(fs: PublicationFs, folder: string): Promise<void> {
+  try {
+    await fs.mkdir(folder);
+  } catch (error) {
+    if (errno(error) !== "EEXIST")
+      throw unusable(folder, `it cannot be created (${errno(error) || String(error)})`);
+  }
+}
+
+function unusable(folder: string, why: string): TampError {
+  return new TampError("WorkspaceUnusable", `the workspace ${folder} cannot be used: ${why}`, {
+    hint: "give --workspace a folder on the dataset's device that you may write",
+    notDone: "no file was rewritten",
+  });
+}
+
+/** `runs/<runId>` holds one folder a group, named by its number. */
+export function runFolder(workspace: Workspace, runId: string): string {
+  return join(workspace.runs, runId);
+}
+
+export function groupFolder(workspace: Workspace, runId: string, group: number): GroupFolder {
+  const path = join(runFolder(workspace, runId), String(group).padStart(4, "0"));
+  return { path, journal: join(path, "journal.json") };
+}
+
+/** Sub-folders of a group: pins of the sources, staged outputs, retired originals, withdrawn outputs. */
+export const GROUP_PARTS = ["src", "out", "trash", "tmp"] as const;
