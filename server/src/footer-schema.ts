@@ -75,9 +75,8 @@ function isMap(element: SchemaElement): boolean {
 
 function logicalText(element: SchemaElement): string {
   const logical = element.logical_type;
-  switch (logical?.type) {
-    case undefined:
-      return convertedText(element);
+  if (logical === undefined) return convertedText(element);
+  switch (logical.type) {
     case "DECIMAL":
       return `DECIMAL(${logical.precision},${logical.scale ?? 0})`;
     case "TIME":

@@ -1,0 +1,90 @@
+import { basename, dirname, join } from "node:path";
+import { TampError } from "./errors.ts";
+import type { PublicationFs } from "./fs.ts";
+import { isDead, readOwner, takeLock } from "./lock.ts";
+import { type RecoveredGroup, type RecoveryContext, recoverGroups } from "./recover.ts";
+import { locateWorkspace, prepareWorkspace, type Workspace } from "./workspace.ts";
+
+/** What the composition root lends to everything that changes a dataset. */
+export interface Ports {
+  readonly fs: PublicationFs;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Monotonic milliseconds. */
+  readonly clock: () => number;
+  readonly sleep: (ms: number) => Promise<void>;
+  /** `bytes` random bytes in hex. */
+  readonly randomHex: (bytes: number) => string;
+}
+
+export interface Maintenance extends RecoveryContext, Ports {
+  readonly workspace: Workspace;
+  readonly owner: string;
+  /** What recovery did with leftovers before this work began (S0). */
+  readonly recovered: readonly RecoveredGroup[];
+}
+
+export interface MaintenanceRequest {
+  readonly ports: Ports;
+  readonly root: string;
+  /** Absolute folder, or null for the sibling of the root. */
+  readonly workspace: string | null;
+}
+
+/** S0: takes the lock, recovers leftovers of this root, does the work, and gives the lock back. */
+export async function maintain<T>(
+  request: MaintenanceRequest,
+  work: (held: Maintenance) => Promise<T>,
+): Promise<T> {
+  const { ports } = request;
+  const { fs } = ports;
+  const workspace = await locateWorkspace(fs, request.root, request.workspace);
+  await prepareWorkspace(fs, workspace);
+  await refuseHeldAncestor(fs, workspace.root);
+  const since = new Date(ports.now()).toISOString();
+  const lock = await takeLock({ fs, path: workspace.lock, root: workspace.root, since });
+  try {
+    const context = { ...ports, workspace, assertHeld: () => lock.assertHeld() };
+    const recovered = await recoverGroups(context);
+    return await work({ ...context, owner: lock.nonce, recovered });
+  } finally {
+    await lock.release();
+  }
+}
+
+/** A root above this one that is being maintained owns these files as well. */
+async function refuseHeldAncestor(fs: PublicationFs, root: string): Promise<void> {
+  for (let folder = dirname(root); folder !== dirname(folder); folder = dirname(folder)) {
+    await refuseIfHeld(fs, folder);
+  }
+}
+
+/** Refuses partitions that lie in, or are, a root below this one that is being maintained. */
+export async function refuseHeldPartitions(
+  fs: PublicationFs,
+  root: string,
+  partitions: readonly string[],
+): Promise<void> {
+  const folders = new Set<string>();
+  for (const partition of partitions) {
+    let path = root;
+    for (const component of partition === "" ? [] : partition.split("/")) {
+      path = join(path, component);
+      folders.add(path);
+    }
+  }
+  for (const folder of folders) await refuseIfHeld(fs, folder);
+}
+
+async function refuseIfHeld(fs: PublicationFs, folder: string): Promise<void> {
+  const lock = join(dirname(folder), `.${basename(folder)}.tamp`, "lock");
+  const owner = await readOwner(fs, lock);
+  if (owner === null || (await isDead(owner))) return;
+  throw new TampError(
+    "Locked",
+    `${folder} is being maintained by process ${owner.pid} on ${owner.host} since ${owner.since}`,
+    {
+      hint: "the two roots share files: wait until that run is done",
+    },
+  );
+}
