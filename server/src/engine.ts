@@ -68,6 +68,13 @@ export interface EngineSession {
   dispose(): Promise<void>;
 }
 
+/** What a file carries to speed readers up. */
+export interface ReaderAids {
+  readonly pageIndex: boolean;
+  readonly bloomFilter: boolean;
+  readonly sortingColumns: boolean;
+}
+
 /** What reads and writes groups. Adding an engine is one adapter; the planner and the run stay as they are. */
 export interface Engine {
   readonly name: string;
@@ -76,5 +83,7 @@ export interface Engine {
   readonly codecs: readonly string[];
   /** What a rewrite of these columns would change, declared, without running anything. */
   predictChanges(columns: readonly ColumnSchema[]): readonly ColumnChange[];
+  /** What a rewrite loses of what speeds readers up, in words; no meaning is lost with it. */
+  describeLosses(aids: readonly ReaderAids[]): readonly string[];
   start(limits: EngineLimits): Promise<EngineSession>;
 }

@@ -9,6 +9,7 @@ export type RunState = "published" | "undone" | "rolled_back" | "interrupted" | 
 export interface RunFacts {
   readonly runId: string;
   readonly state: RunState;
+  readonly operation: "compact";
   readonly startedAt: string;
   readonly engine: string;
   readonly groups: number;
@@ -45,6 +46,7 @@ function runFacts(runId: string, records: readonly JournalRecord[], damaged: boo
   return {
     runId,
     state,
+    operation: "compact",
     startedAt: records[0]?.startedAt ?? "",
     engine: records[0]?.engine ?? "",
     groups: records.length,

@@ -1,0 +1,87 @@
+import { type DataFile, fileFacts, type Plan, parsePartitionFilter, refusedChanges } from "@tamp/core";
+import type { DaemonDeps } from "./daemon.ts";
+import type { EngineLimits } from "./engine.ts";
+import { maintain } from "./maintain.ts";
+import type { OpenDataset } from "./open-dataset.ts";
+import { mergeClasses } from "./planning.ts";
+import { filterFiles } from "./present.ts";
+import { executePlan, type RunReport } from "./run.ts";
+
+export interface ExecuteRequest {
+  readonly deps: DaemonDeps;
+  readonly dataset: OpenDataset;
+  readonly plan: Plan;
+  readonly limits: EngineLimits;
+  readonly overlapMs: number;
+  readonly signal: AbortSignal;
+  readonly onProgress: (percentage: number, message: string) => void;
+}
+
+export interface Executed {
+  readonly kind: RunReport["kind"] | "nothing_to_do";
+  readonly reason: string | null;
+  readonly report: RunReport | null;
+  readonly afterFileCount: number;
+  readonly afterTotalBytes: number;
+}
+
+/** Carries out a plan under the dataset's lock, then counts what is there. */
+export async function execute(request: ExecuteRequest): Promise<Executed> {
+  const { dataset, plan } = request;
+  const refusal = plan.kind === "refused" ? plan.reason : await refusalOf(request);
+  const report = refusal === null && plan.groups.length > 0 ? await runPlan(request) : null;
+  if (report !== null) await dataset.refresh(null, touchedPaths(plan, report));
+  const after = countFiles(dataset, plan);
+  const kind = report?.kind ?? (refusal === null ? "nothing_to_do" : "refused");
+  return { kind, reason: refusal ?? report?.reason ?? null, report, ...after };
+}
+
+function runPlan({ deps, dataset, plan, ...rest }: ExecuteRequest): Promise<RunReport> {
+  const { classes } = mergeClasses(dataset.schemaClasses(), plan.policy.allow);
+  return maintain({ ports: deps.ports, root: dataset.root, workspace: dataset.workspace }, (held) =>
+    executePlan({
+      held,
+      plan,
+      engine: deps.engine,
+      checkerEntry: deps.checkerEntry,
+      keyValuesOf: (schemaClass) => classes.get(schemaClass)?.keyValues ?? [],
+      ...rest,
+    }),
+  );
+}
+
+/** A plan may come from a file and from long ago: its groups must still be of one schema class that may be rewritten. */
+async function refusalOf({ deps, dataset, plan }: ExecuteRequest): Promise<string | null> {
+  if (plan.groups.length === 0) return null;
+  await dataset.refresh();
+  const foreign = dataset.refusal();
+  if (foreign !== null) return foreign;
+  const { classes, rename } = mergeClasses(dataset.schemaClasses(), plan.policy.allow);
+  const current = new Map(rename(dataset.files()).map((file) => [fileFacts(file).path, file]));
+  for (const group of plan.groups) {
+    const columns = classes.get(group.schemaClass)?.columns ?? [];
+    const stale = group.inputs.find(({ path }) => classOf(current.get(path)) !== group.schemaClass);
+    if (stale !== undefined)
+      return `the plan is stale: ${stale.path} has changed or is gone; make a new plan`;
+    const change = refusedChanges(deps.engine.predictChanges(columns), plan.policy.allow)[0];
+    if (change !== undefined) return `${deps.engine.name} would change ${change.column}: ${change.attribute}`;
+  }
+  return null;
+}
+
+function classOf(file: DataFile | undefined): string | null {
+  return file?.kind === "readable" ? file.stats.schemaClass : null;
+}
+
+/** Files whose times our own links and renames changed. */
+function touchedPaths(plan: Plan, report: RunReport): readonly string[] {
+  const sources = plan.groups.flatMap((group) => group.inputs.map((file) => file.path));
+  return [...sources, ...report.records.flatMap((record) => record.outputs.map((output) => output.path))];
+}
+
+function countFiles(dataset: OpenDataset, plan: Plan): Pick<Executed, "afterFileCount" | "afterTotalBytes"> {
+  const filters = plan.partitionFilter.flatMap((text) => parsePartitionFilter(text) ?? []);
+  const files = filterFiles(dataset.files(), filters);
+  const afterTotalBytes = files.reduce((sum, file) => sum + fileFacts(file).sizeBytes, 0);
+  return { afterFileCount: files.length, afterTotalBytes };
+}

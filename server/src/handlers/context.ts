@@ -1,0 +1,13 @@
+import type { ParamReader } from "../check.ts";
+import type { Daemon } from "../daemon.ts";
+import type { ServerNotifications } from "../protocol.ts";
+
+/** What a handler may use: the daemon, the params, cancellation, and a way to notify the client. */
+export interface HandlerContext {
+  readonly daemon: Daemon;
+  readonly params: ParamReader;
+  readonly signal: AbortSignal;
+  /** False where the client said that its workspace is not trusted. */
+  readonly trusted: boolean;
+  notify<N extends keyof ServerNotifications>(method: N, params: ServerNotifications[N]): void;
+}

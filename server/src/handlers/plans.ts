@@ -1,0 +1,69 @@
+import { invalid } from "../check.ts";
+import type { Daemon } from "../daemon.ts";
+import type { MadePlan, OpenDataset } from "../open-dataset.ts";
+import { countReasons, pageOf, presentGroup } from "../present.ts";
+import type { Page, PlanDocument, PlanSummary, WireGroup, WireSkipped } from "../protocol.ts";
+import type { HandlerContext } from "./context.ts";
+import { policyParam, rootOf } from "./datasets.ts";
+
+export async function makePlan({ daemon, params }: HandlerContext): Promise<PlanSummary> {
+  const dataset = daemon.dataset(rootOf(params));
+  const operation = params.string("operation");
+  if (operation !== "compact") throw invalid(`operation must be compact, not ${operation}`);
+  if (params.optionalBoolean("sync") === true) await dataset.refresh();
+  const made = await dataset.makePlan(params.strings("partitionFilter"), policyParam(params));
+  daemon.keepPlan(dataset, made);
+  return summarize(daemon, dataset, made);
+}
+
+export async function planGroups({ daemon, params }: HandlerContext): Promise<Page<WireGroup>> {
+  return pageOf(daemon.plan(params.string("planId")).made.plan.groups, params, presentGroup);
+}
+
+export async function planSkipped({ daemon, params }: HandlerContext): Promise<Page<WireSkipped>> {
+  return pageOf(daemon.plan(params.string("planId")).made.plan.skipped, params, (file) => file);
+}
+
+export async function planDocument({ daemon, params }: HandlerContext): Promise<PlanDocument> {
+  const { dataset, made } = daemon.plan(params.string("planId"));
+  const { plan } = made;
+  return {
+    tampPlan: 1,
+    ...(await summarize(daemon, dataset, made)),
+    stats: plan.stats,
+    policy: plan.policy,
+    groups: plan.groups.map(presentGroup),
+    skipped: plan.skipped,
+  };
+}
+
+export async function summarize(daemon: Daemon, dataset: OpenDataset, made: MadePlan): Promise<PlanSummary> {
+  const { plan } = made;
+  const { fs } = daemon.deps.ports;
+  const reason =
+    plan.kind === "refused" ? plan.reason : plan.kind === "nothing_to_do" ? whyNothing(made) : null;
+  return {
+    kind: plan.kind,
+    planId: made.planId,
+    dataset: dataset.root,
+    generation: made.generation,
+    operation: "compact",
+    engine: daemon.deps.engine.name,
+    partitionFilter: plan.partitionFilter,
+    stats: { ...plan.stats, plannedGroups: [] },
+    groupCount: plan.groups.length,
+    skippedCount: plan.skipped.length,
+    skippedByReason: countReasons(plan),
+    estimate: { ...plan.estimate, freeBytes: await fs.freeBytes(dataset.root).catch(() => 0) },
+    benefit: plan.benefit,
+    health: made.health,
+    notes: dataset.notes(),
+    ...(reason === null ? {} : { reason }),
+  };
+}
+
+function whyNothing({ plan }: MadePlan): string {
+  const reasons = Object.entries(countReasons(plan)).filter(([reason]) => reason !== "filtered_out");
+  if (reasons.length === 0) return "there are no data files";
+  return reasons.map(([reason, files]) => `${files} ${reason}`).join(", ");
+}

@@ -1,0 +1,73 @@
+import { createHash } from "node:crypto";
+import { parentPort, workerData } from "node:worker_threads";
+import { comparableKeyValues, schemaText } from "@tamp/core";
+import { type FooterFacts, inspectFile } from "./footer.ts";
+import {
+  type FooterReply,
+  type Footers,
+  joinClasses,
+  type SchemaClass,
+  type WorkerMessage,
+  type WorkerRequest,
+} from "./inventory-messages.ts";
+import { foreignAncestors, type ScanRequest, scan } from "./scan.ts";
+
+/**
+ * Lists directories and reads footers with blocking calls, which take a fraction of what the asynchronous ones
+ * do and block nobody here. `pulse[0]` moves while work goes on, `pulse[1]` says which file of a batch is being
+ * read: if a crafted footer hangs or kills this thread, the parent knows which one it was.
+ */
+const pulse = new Int32Array((workerData as { readonly pulse: SharedArrayBuffer }).pulse);
+
+function answer({ id, request }: { readonly id: number; readonly request: WorkerRequest }): void {
+  switch (request.kind) {
+    case "scan":
+      return answerScan(id, request.scan);
+    case "read":
+      return post({ id, kind: "footers", ...readFooters(request.paths) });
+  }
+}
+
+function answerScan(id: number, request: ScanRequest): void {
+  const whole = request.recursive && request.directories.includes("");
+  const ancestors = whole ? foreignAncestors(request.root) : [];
+  for (const part of scan(request, () => beat(0))) post({ id, kind: "part", part });
+  post({ id, kind: "scanned", ancestors });
+}
+
+/** Each class of a batch travels once, whatever number of files has it. */
+function readFooters(paths: readonly string[]): Footers {
+  const classes = new Map<string, SchemaClass>();
+  const replies = paths.map((path, index): FooterReply => {
+    beat(index);
+    const inspection = inspectFile(path);
+    if (inspection.kind !== "read") return inspection;
+    const { stamp, result } = inspection;
+    if (result.kind !== "footer") return { kind: result.kind, stamp, detail: result.detail };
+    const { columns, keyValues, ...facts } = result.facts;
+    return { kind: "footer", stamp, facts: { ...facts, schemaClass: intern(classes, result.facts) } };
+  });
+  return { replies, classes: [...classes.values()] };
+}
+
+function intern(classes: Map<string, SchemaClass>, facts: FooterFacts): string {
+  const { columns, aids, floatZeroPossible } = facts;
+  const keyValues = comparableKeyValues(facts.keyValues, []);
+  const text = `${schemaText(columns)}\n${JSON.stringify(keyValues)}`;
+  const known = classes.get(text);
+  const id = known?.id ?? createHash("sha256").update(text).digest("hex").slice(0, 16);
+  classes.set(text, joinClasses(known, { id, columns, keyValues, aids, floatZeroPossible }));
+  return id;
+}
+
+function beat(index: number): void {
+  Atomics.store(pulse, 1, index);
+  Atomics.add(pulse, 0, 1);
+}
+
+function post(message: WorkerMessage): void {
+  parentPort?.postMessage(message);
+}
+
+parentPort?.on("message", answer);
+beat(0);

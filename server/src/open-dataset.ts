@@ -1,0 +1,342 @@
+import {
+  addFile,
+  createTotals,
+  type DataFile,
+  finish,
+  type Health,
+  IDLE,
+  judgeHealth,
+  type PartitionFilter,
+  type Plan,
+  type Policy,
+  type PolicyInput,
+  parsePartitionFilter,
+  request,
+  resolvePolicy,
+  type Schedule,
+  start,
+} from "@tamp/core";
+import type { Engine } from "./engine.ts";
+import { TampError } from "./errors.ts";
+import type { Inventory, InventoryChange } from "./inventory.ts";
+import type { Ports } from "./maintain.ts";
+import { makePlan, planIdOf } from "./planning.ts";
+import { filterFiles, presentHistogram, presentPartitions } from "./present.ts";
+import type { DatasetStats, DatasetSummary, WireWatchState } from "./protocol.ts";
+import { learnedRatio, listRuns } from "./runs.ts";
+import type { Watch, WatchEvents, Watcher } from "./watcher.ts";
+import { locateWorkspace } from "./workspace.ts";
+
+export interface DatasetDeps {
+  readonly ports: Ports;
+  readonly engine: Engine;
+  readonly watcher: Watcher;
+  readonly createInventory: (root: string, smallFileBytes: number) => Inventory;
+  readonly onChanged: (dataset: OpenDataset, change: InventoryChange) => void;
+  readonly onCrossed: (dataset: OpenDataset, made: MadePlan) => void;
+}
+
+export interface MadePlan {
+  readonly plan: Plan;
+  readonly planId: string;
+  readonly generation: number;
+  readonly health: Health;
+}
+
+export interface DatasetOptions {
+  readonly root: string;
+  readonly workspace: string | null;
+  readonly policyInput: PolicyInput;
+}
+
+interface Job {
+  readonly run: () => Promise<void>;
+}
+
+/** Milliseconds of quiet before a changed dataset is judged again. */
+const QUIET_MS = 500;
+/** A crossed threshold is told again once this much worse. */
+const WORSE_FACTOR = 1.5;
+/** The whole dataset is compared with the disk at least this often while it is watched. */
+const RECONCILE_MS = 5 * 60_000;
+
+/** One dataset that the daemon serves: its inventory, its policy, and what is known of its health. */
+export class OpenDataset {
+  readonly root: string;
+  workspace: string | null;
+  private queue: Schedule<Job> = IDLE;
+  private policyInput: PolicyInput;
+  private policy: Policy;
+  private inventory: Inventory;
+  private readonly deps: DatasetDeps;
+  private watch: Watch | null = null;
+  private watchState: WireWatchState = { kind: "off" };
+  private ratio: number | null = null;
+  private latest: MadePlan | null = null;
+  private judgeTimer: NodeJS.Timeout | null = null;
+  private reconcileTimer: NodeJS.Timeout | null = null;
+  /** Files to rewrite when the threshold was told last; 0 while it is not crossed. */
+  private told = 0;
+
+  constructor(options: DatasetOptions, deps: DatasetDeps) {
+    this.root = options.root;
+    this.workspace = options.workspace;
+    this.policyInput = options.policyInput;
+    this.policy = policyOf(options.policyInput);
+    this.deps = deps;
+    this.inventory = deps.createInventory(this.root, this.policy.smallFileBytes);
+  }
+
+  /** Reads the disk; after this the dataset answers. */
+  async start(watch: boolean): Promise<void> {
+    await this.refresh();
+    if (watch && this.watch === null) await this.startWatching();
+  }
+
+  setPolicy(input: PolicyInput): void {
+    this.policy = policyOf(input);
+    this.policyInput = input;
+    this.latest = null;
+  }
+
+  /** Compares with the disk, wholly or in some directories; `ownPaths` are files that our own run touched. */
+  async refresh(
+    directories: readonly string[] | null = null,
+    ownPaths: readonly string[] = [],
+  ): Promise<void> {
+    const change = await this.inventory.reconcile(directories, new Set(ownPaths));
+    if (change.added + change.changed + change.removed === 0) return;
+    this.latest = null;
+    this.deps.onChanged(this, change);
+    this.scheduleJudging();
+  }
+
+  /** Runs change the ratio that estimates are made with. */
+  async learn(): Promise<void> {
+    try {
+      const workspace = await locateWorkspace(this.deps.ports.fs, this.root, this.workspace);
+      this.ratio = learnedRatio(await listRuns(this.deps.ports.fs, workspace));
+    } catch (error) {
+      if (!(error instanceof TampError)) throw error;
+    }
+  }
+
+  async makePlan(filterTexts: readonly string[], policyInput: PolicyInput = {}): Promise<MadePlan> {
+    const filters = filterTexts.map(parseFilter);
+    const policy =
+      Object.keys(policyInput).length === 0 ? this.policy : policyOf({ ...this.policyInput, ...policyInput });
+    if (filters.length > 0) this.filtered(filters);
+    await this.learn();
+    const { inventory, deps } = this;
+    const plan = makePlan({
+      files: inventory.files(),
+      classes: inventory.schemaClasses,
+      policy,
+      filters,
+      engine: deps.engine,
+      nowMs: deps.ports.now(),
+      learnedRatio: this.ratio,
+      refusal: this.refusal(),
+    });
+    return { plan, planId: planIdOf(plan), generation: inventory.generation, health: judgeHealth(plan) };
+  }
+
+  stats(filterTexts: readonly string[], made: MadePlan): DatasetStats {
+    const filters = filterTexts.map(parseFilter);
+    const files = this.filtered(filters);
+    const totals = createTotals(this.policy.smallFileBytes);
+    for (const file of files) addFile(totals, file);
+    const unsettled = made.plan.skipped.filter((file) => file.reason === "unsettled").length;
+    return {
+      dataset: this.root,
+      generation: this.inventory.generation,
+      fileCount: totals.fileCount,
+      totalBytes: totals.totalBytes,
+      totalRows: totals.totalRows,
+      partitionCount: totals.partitions.size,
+      rowGroupCount: totals.rowGroupCount,
+      smallFileCount: totals.smallFileCount,
+      smallFileBytes: totals.smallFileBytes,
+      schemaClassCount: totals.schemaClasses.size,
+      uncompressedBytes: totals.uncompressedBytes,
+      quarantinedCount: totals.unreadableCount,
+      unsettledCount: unsettled,
+      codecs: Object.fromEntries([...totals.codecs].sort()),
+      sizeHistogram: presentHistogram(totals),
+      partitions: presentPartitions(files, this.policy.smallFileBytes),
+      health: made.health,
+      watch: this.watchState,
+      warnings: this.warnings(),
+    };
+  }
+
+  summary(): DatasetSummary {
+    const { totals, generation } = this.inventory;
+    const state = this.inventory.rootMissing ? "missing" : totals.fileCount === 0 ? "empty" : "ready";
+    return {
+      dataset: this.root,
+      state,
+      generation,
+      fileCount: totals.fileCount,
+      totalBytes: totals.totalBytes,
+      smallFileCount: totals.smallFileCount,
+      health: this.latest?.health ?? { score: 100, reasons: [] },
+      watch: this.watchState,
+      running: this.running,
+      warnings: this.warnings(),
+    };
+  }
+
+  /** The health behind `summary`, up to date with the inventory. */
+  async judge(): Promise<void> {
+    if (this.inventory.rootMissing) return;
+    const made = await this.makePlan([]);
+    this.latest = made;
+    const files = made.plan.kind === "planned" ? made.plan.stats.compactedFileCount : 0;
+    if (files === 0) this.told = 0;
+    if (files === 0 || this.running || (this.told > 0 && files < this.told * WORSE_FACTOR)) return;
+    this.told = files;
+    this.deps.onCrossed(this, made);
+  }
+
+  /** Why no plan may be made or executed here, or null. */
+  refusal(): string | null {
+    const first = this.inventory.foreign[0];
+    return first === undefined ? null : refusalText(first);
+  }
+
+  /** What a rewrite loses although no meaning changes. */
+  notes(): readonly string[] {
+    return this.deps.engine.describeLosses(
+      [...this.inventory.schemaClasses.values()].map((known) => known.aids),
+    );
+  }
+
+  /** Runs work alone: one at a time, one more may wait. */
+  exclusively<T>(work: () => Promise<T>): Promise<T> {
+    if (this.queue.pending !== null) {
+      throw new TampError("RunInProgress", `${this.root} has a run under way and another one waiting`, {
+        hint: "wait until the first has finished",
+      });
+    }
+    return new Promise<T>((resolve, reject) => {
+      const job: Job = { run: () => work().then(resolve, reject) };
+      this.queue = request(this.queue, job, this.deps.ports.now());
+      this.startNext();
+    });
+  }
+
+  private startNext(): void {
+    const { next, started } = start(this.queue, this.deps.ports.now());
+    this.queue = next;
+    started?.run().finally(() => {
+      this.queue = finish(this.queue, this.deps.ports.now());
+      this.startNext();
+    });
+  }
+
+  get running(): boolean {
+    return this.queue.running !== null;
+  }
+
+  files(): readonly DataFile[] {
+    return this.inventory.files();
+  }
+
+  schemaClasses(): Inventory["schemaClasses"] {
+    return this.inventory.schemaClasses;
+  }
+
+  currentPolicy(): Policy {
+    return this.policy;
+  }
+
+  get rootMissing(): boolean {
+    return this.inventory.rootMissing;
+  }
+
+  async dispose(): Promise<void> {
+    if (this.judgeTimer !== null) clearTimeout(this.judgeTimer);
+    if (this.reconcileTimer !== null) clearInterval(this.reconcileTimer);
+    await this.watch?.dispose();
+    await this.inventory.dispose();
+  }
+
+  private filtered(filters: readonly PartitionFilter[]): readonly DataFile[] {
+    const all = this.inventory.files();
+    const files = filterFiles(all, filters);
+    if (filters.length === 0 || files.length > 0) return files;
+    const have = [...this.inventory.totals.partitions.keys()].sort().slice(0, 10);
+    throw new TampError(
+      "NoMatchingFiles",
+      `no data file of ${this.root} matches ${filters.map((filter) => filter.text).join(" or ")}`,
+      {
+        hint:
+          have.length > 0
+            ? `partitions there are: ${have.map((key) => key || "(root)").join(", ")}`
+            : "the dataset is empty",
+      },
+    );
+  }
+
+  private warnings(): readonly string[] {
+    const foreign = this.inventory.foreign.map(refusalText);
+    return [...foreign, ...this.inventory.warnings];
+  }
+
+  private async startWatching(): Promise<void> {
+    const events: WatchEvents = {
+      onHint: (directories) => this.refreshSoon(directories),
+      onOverflow: () => this.refreshSoon(null),
+      onState: (state) => {
+        this.watchState = state;
+      },
+    };
+    this.watchState = { kind: "watching" };
+    this.watch = await this.deps.watcher.watch(this.root, events);
+    await this.refresh();
+    this.reconcileTimer = setInterval(() => this.refreshSoon(null), RECONCILE_MS);
+    this.reconcileTimer.unref();
+  }
+
+  /** A failed comparison is a warning of the next summary, never the end of the daemon. */
+  private refreshSoon(directories: readonly string[] | null): void {
+    if (this.running) return;
+    this.refresh(directories).catch((error: unknown) => {
+      this.watchState = { kind: "degraded", reason: String(error), remedy: "the next scan tries again" };
+    });
+  }
+
+  private scheduleJudging(): void {
+    if (this.watch === null) return;
+    if (this.judgeTimer !== null) clearTimeout(this.judgeTimer);
+    const wait = Math.max(QUIET_MS, this.policy.settleMs + 100);
+    this.judgeTimer = setTimeout(() => {
+      this.judge().catch(() => {
+        this.latest = null;
+      });
+    }, wait);
+    this.judgeTimer.unref();
+  }
+}
+
+export function policyOf(input: PolicyInput): Policy {
+  const result = resolvePolicy(input);
+  if (result.kind === "ok") return result.policy;
+  throw new TampError("InvalidPolicy", result.problems.map((problem) => problem.message).join("; "), {
+    hint: "correct the threshold and try again",
+    notDone: "nothing was read or changed",
+  });
+}
+
+function parseFilter(text: string): PartitionFilter {
+  const filter = parsePartitionFilter(text);
+  if (filter !== null) return filter;
+  throw new TampError("InvalidFilter", `${JSON.stringify(text)} is not a partition filter`, {
+    hint: "write whole components from the root, e.g. year=2024/month=1",
+  });
+}
+
+function refusalText({ directory, format }: { readonly directory: string; readonly format: string }): string {
+  return `${directory === "" ? "the dataset" : directory} belongs to ${format}: rewriting its files would corrupt it`;
+}

@@ -1,0 +1,86 @@
+import { createHash } from "node:crypto";
+import {
+  type ColumnChange,
+  comparableKeyValues,
+  type DataFile,
+  describeChange,
+  type FileKeyValue,
+  type PartitionFilter,
+  type Plan,
+  type Policy,
+  planCompaction,
+  planContent,
+  refusedChanges,
+  schemaText,
+} from "@tamp/core";
+import type { Engine } from "./engine.ts";
+import type { SchemaClass } from "./inventory.ts";
+
+export interface PlanningInput {
+  readonly files: readonly DataFile[];
+  readonly classes: ReadonlyMap<string, SchemaClass>;
+  readonly policy: Policy;
+  readonly filters: readonly PartitionFilter[];
+  readonly engine: Engine;
+  readonly nowMs: number;
+  readonly learnedRatio: number | null;
+  /** Why nothing may be planned here, or null. */
+  readonly refusal: string | null;
+}
+
+/** Plans over what an inventory knows: the engine's declared changes decide which classes may be rewritten. */
+export function makePlan(input: PlanningInput): Plan {
+  const merged = mergeClasses(input.classes, input.policy.allow);
+  const unsupportedClasses = new Map<string, string>();
+  for (const [id, schemaClass] of merged.classes) {
+    const refused = refusedChanges(changesOf(input.engine, schemaClass), input.policy.allow)[0];
+    if (refused !== undefined) unsupportedClasses.set(id, describeChange(refused));
+  }
+  const { policy, filters, nowMs, learnedRatio } = input;
+  const files = merged.rename(input.files);
+  const plan = planCompaction({ files, policy, nowMs, unsupportedClasses, filters, learnedRatio });
+  return input.refusal === null ? plan : { ...plan, kind: "refused", reason: input.refusal };
+}
+
+function changesOf(engine: Engine, schemaClass: SchemaClass): readonly ColumnChange[] {
+  return engine.predictChanges(schemaClass.columns);
+}
+
+export interface MergedClasses {
+  readonly classes: ReadonlyMap<string, SchemaClass>;
+  readonly rename: (files: readonly DataFile[]) => readonly DataFile[];
+}
+
+/** Classes that differ only in metadata keys which the policy lets go are one class. */
+export function mergeClasses(
+  classes: ReadonlyMap<string, SchemaClass>,
+  allow: readonly string[],
+): MergedClasses {
+  if (!allow.some((name) => name.startsWith("metadata:"))) return { classes, rename: (files) => files };
+  const ids = new Map<string, string>();
+  const merged = new Map<string, SchemaClass>();
+  for (const [id, schemaClass] of classes) {
+    const keyValues = comparableKeyValues(schemaClass.keyValues, allow);
+    const mergedId = classId(schemaClass, keyValues);
+    ids.set(id, mergedId);
+    merged.set(mergedId, { ...schemaClass, id: mergedId, keyValues });
+  }
+  const rename = (file: DataFile): DataFile => {
+    if (file.kind !== "readable") return file;
+    const schemaClass = ids.get(file.stats.schemaClass) ?? file.stats.schemaClass;
+    return { kind: "readable", stats: { ...file.stats, schemaClass } };
+  };
+  return { classes: merged, rename: (files) => files.map(rename) };
+}
+
+function classId(schemaClass: SchemaClass, keyValues: readonly FileKeyValue[]): string {
+  const text = `${schemaText(schemaClass.columns)}\n${JSON.stringify(keyValues)}`;
+  return createHash("sha256").update(text).digest("hex").slice(0, 16);
+}
+
+/** The plan's content hash: SHA-256, the first 32 hex digits. */
+export function planIdOf(plan: Pick<Plan, "operation" | "policy" | "groups">): string {
+  const hash = createHash("sha256");
+  for (const piece of planContent(plan)) hash.update(piece);
+  return hash.digest("hex").slice(0, 32);
+}
