@@ -217,7 +217,9 @@ async function clean(context: PublishContext, record: JournalRecord): Promise<vo
       if (spare) await fs.unlink(ownPath(context, source.trash));
     }
   }
-  for (const part of GROUP_PARTS) await removeIfEmpty(fs, join(folder.path, part));
+  // An undo withdraws the outputs into `out` and takes the originals from `trash`.
+  const unneeded = record.state === "RETIRED" ? ["src", "tmp"] : GROUP_PARTS;
+  for (const part of unneeded) await removeIfEmpty(fs, join(folder.path, part));
   await fs.sync(folder.path);
 }
 
