@@ -8,11 +8,14 @@ import { build } from "esbuild";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const [name, ...args] = process.argv.slice(2);
-const entry = name === undefined ? "" : name.endsWith(".ts") ? resolve(root, name) : join(root, "bench", `${name}.ts`);
+const entry =
+  name === undefined ? "" : name.endsWith(".ts") ? resolve(root, name) : join(root, "bench", `${name}.ts`);
 
 if (!existsSync(entry)) {
   const names = (await readdir(join(root, "bench"))).filter((file) => file.endsWith(".ts"));
-  console.error(`usage: npm run bench -- NAME, one of: ${names.map((file) => basename(file, ".ts")).join(", ")}`);
+  console.error(
+    `usage: npm run bench -- NAME, one of: ${names.map((file) => basename(file, ".ts")).join(", ")}`,
+  );
   process.exit(2);
 }
 const outdir = join(root, "node_modules", ".cache", "scripts");
@@ -26,8 +29,15 @@ await build({
   target: "node20.19",
   format: "esm",
   packages: "external",
-  alias: { "@tamp/core": join(root, "core/src/index.ts"), "@tamp/server/protocol": join(root, "server/src/protocol.ts") },
+  alias: {
+    "@tamp/core": join(root, "core/src/index.ts"),
+    "@tamp/server/protocol": join(root, "server/src/protocol.ts"),
+  },
   logLevel: "warning",
 });
-const child = spawn(process.execPath, [outfile, ...args], { stdio: "inherit", cwd: root, env: { ...process.env, TAMP_REPOSITORY: root } });
+const child = spawn(process.execPath, [outfile, ...args], {
+  stdio: "inherit",
+  cwd: root,
+  env: { ...process.env, TAMP_REPOSITORY: root },
+});
 child.on("exit", (code, signal) => process.exit(signal === null ? code : 1));

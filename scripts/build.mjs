@@ -16,7 +16,13 @@ const SERVER_ENTRIES = {
   "duckdb-child": "server/src/engines/duckdb-child.ts",
 };
 
-const common = { bundle: true, platform: "node", target: "node20.19", logLevel: "warning", absWorkingDir: root };
+const common = {
+  bundle: true,
+  platform: "node",
+  target: "node20.19",
+  logLevel: "warning",
+  absWorkingDir: root,
+};
 
 /** Some bundled libraries are CommonJS and call `require` for Node's own modules. */
 const REQUIRE = `import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);`;
