@@ -21,7 +21,10 @@ export interface Watch {
 }
 
 export interface Watcher {
-  /** Resolves once the initial directory walk is done; a root that does not exist yet is waited for. */
+  /**
+   * Resolves once the initial directory walk is done, or at once where there is nothing to walk: a root that
+   * does not exist yet (state `degraded`; overflow when it comes), or one that is polled.
+   */
   watch(root: string, events: WatchEvents): Promise<Watch>;
   dispose(): Promise<void>;
 }

@@ -1,16 +1,38 @@
 import type { ColumnChange, ColumnSchema } from "@tamp/core";
 import { compareColumns } from "@tamp/core";
+import type { ReaderAids } from "../engine.ts";
 import type { DuckField, DuckNode } from "./duckdb-schema.ts";
 import { duckFields } from "./duckdb-schema.ts";
 
 /** The version that every rule in this file was measured with; the child refuses to run with another. */
 export const DUCKDB_VERSION = "1.5.6";
 
-export const DUCKDB_CODECS: readonly string[] = ["uncompressed", "snappy", "gzip", "zstd", "brotli", "lz4_raw"];
+export const DUCKDB_CODECS: readonly string[] = [
+  "uncompressed",
+  "snappy",
+  "gzip",
+  "zstd",
+  "brotli",
+  "lz4_raw",
+];
 
 /** What DuckDB's COPY would change. Files whose annotations lack the legacy form may change more than this. */
 export function predictDuckdbChanges(columns: readonly ColumnSchema[]): readonly ColumnChange[] {
   return compareColumns(columns, predictDuckdbColumns(columns));
+}
+
+/** DuckDB adds bloom filters of its own, but to columns with a dictionary only. */
+export function describeDuckdbLosses(aids: readonly ReaderAids[]): readonly string[] {
+  const losses: string[] = [];
+  if (aids.some((aid) => aid.pageIndex)) losses.push("page indexes: DuckDB does not write them");
+  if (aids.some((aid) => aid.bloomFilter)) {
+    losses.push(
+      "bloom filters of columns with many distinct values: DuckDB writes them beside dictionaries only",
+    );
+  }
+  if (aids.some((aid) => aid.sortingColumns))
+    losses.push("the note that rows are sorted: DuckDB does not write it");
+  return losses;
 }
 
 /** The columns of a file that DuckDB's COPY writes from these. */
@@ -41,7 +63,7 @@ function idsOf(node: DuckNode): readonly string[] {
   }
 }
 
-/** The levels above a node and its own; `groups` lacks the node's own entry, `ids` too. */
+/** Where a node is written: names and repetition with its own level, groups and ids of those above it. */
 interface Written {
   readonly names: readonly string[];
   readonly repetition: string;
@@ -81,7 +103,10 @@ function written(node: DuckNode, at: Written, keepIds: boolean): readonly Column
   }
 }
 
-function levels(at: Written, id: string): Pick<ColumnSchema, "path" | "repetition" | "groupTypes" | "fieldIds"> {
+function levels(
+  at: Written,
+  id: string,
+): Pick<ColumnSchema, "path" | "repetition" | "groupTypes" | "fieldIds"> {
   return {
     path: at.names.join("."),
     repetition: at.repetition,

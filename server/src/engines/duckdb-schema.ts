@@ -42,6 +42,29 @@ export interface DuckField {
   readonly node: DuckNode;
 }
 
+/** Whether an instant or a time of day in UTC is anywhere within. */
+export function holdsUtcTime(node: DuckNode): boolean {
+  if (node.kind === "leaf") return node.column.logicalType.endsWith(",utc)");
+  return childFields(node).some((child) => holdsUtcTime(child.node));
+}
+
+export function childFields(node: DuckNode): readonly DuckField[] {
+  switch (node.kind) {
+    case "leaf":
+    case "opaque":
+      return [];
+    case "struct":
+      return node.fields;
+    case "list":
+      return [{ name: "element", node: node.element }];
+    case "map":
+      return [
+        { name: "key", node: node.key },
+        { name: "value", node: node.value },
+      ];
+  }
+}
+
 interface Level {
   readonly name: string;
   readonly repeated: boolean;
@@ -125,7 +148,14 @@ function insert(roots: Level[], column: ColumnSchema): void {
     }
     const repeated = column.repetition[depth] === "*";
     const groupType = leaf ? "" : (groups[depth] ?? "");
-    const level = { name, repeated, groupType, fieldId: ids[depth] ?? "-", column: leaf ? column : null, children: [] };
+    const level = {
+      name,
+      repeated,
+      groupType,
+      fieldId: ids[depth] ?? "-",
+      column: leaf ? column : null,
+      children: [],
+    };
     siblings.push(level);
     siblings = level.children;
   });

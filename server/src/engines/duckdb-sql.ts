@@ -2,9 +2,10 @@ import type { ColumnSchema } from "@tamp/core";
 import type { KeyValue } from "../engine.ts";
 import { fieldIdsExpressible } from "./duckdb-capabilities.ts";
 import type { DuckField, DuckNode } from "./duckdb-schema.ts";
-import { duckFields } from "./duckdb-schema.ts";
+import { childFields, duckFields, holdsUtcTime } from "./duckdb-schema.ts";
+import { quoteName, sqlType } from "./duckdb-types.ts";
 
-/** A file as statements read it: absolute path, and the position of its first row. */
+/** A file as statements read it: its absolute path and how many rows its footer states. */
 export interface SourceFile {
   readonly path: string;
   readonly rows: number;
@@ -31,10 +32,6 @@ export function quoteText(text: string): string {
     .join(" || chr(0) || ");
 }
 
-export function quoteName(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
-}
-
 /** File lists hold patterns; a class of one character stands for that character. */
 export function literalPattern(path: string): string {
   return path.replaceAll(/[[*?]/g, (character) => `[${character}]`);
@@ -57,7 +54,7 @@ function copyOptions(options: CopyOptions, fields: readonly DuckField[]): readon
     `ROW_GROUP_SIZE ${options.rowsPerGroup}`,
     "GEOPARQUET_VERSION 'NONE'",
   ];
-  if (!options.dictionary) parts.push("DICTIONARY_SIZE_LIMIT 1");
+  if (!options.dictionary) parts.push("DICTIONARY_SIZE_LIMIT 0");
   if (options.keyValues.length > 0) {
     const pairs = options.keyValues.map(({ key, value }) => `${quoteName(key)}: ${quoteText(value)}`);
     parts.push(`KV_METADATA {${pairs.join(", ")}}`);
@@ -78,34 +75,15 @@ function fieldIds(fields: readonly DuckField[]): string {
 
 function fieldIdValue(node: DuckNode): string {
   const own = node.fieldId === "-" ? "" : node.fieldId;
-  const inner = fieldIds(childrenOf(node));
+  const inner = fieldIds(childFields(node));
   if (inner === "") return own;
   return own === "" ? `{${inner}}` : `{__duckdb_field_id: ${own}, ${inner}}`;
 }
 
-function childrenOf(node: DuckNode): readonly DuckField[] {
-  switch (node.kind) {
-    case "leaf":
-    case "opaque":
-      return [];
-    case "struct":
-      return node.fields;
-    case "list":
-      return [{ name: "element", node: node.element }];
-    case "map":
-      return [
-        { name: "key", node: node.key },
-        { name: "value", node: node.value },
-      ];
-  }
-}
-
 /** Legacy time annotations mean UTC, but DuckDB reads them as local; the cast changes the type, not the value. */
 function keptZone(node: DuckNode, index: number): string {
-  const logicalType = node.kind === "leaf" ? node.column.logicalType : "";
-  if (/^TIMESTAMP\(\w+,utc\)$/.test(logicalType)) return `${alias(index)}::TIMESTAMPTZ`;
-  if (/^TIME\(\w+,utc\)$/.test(logicalType)) return `${alias(index)}::TIMETZ`;
-  return alias(index);
+  const type = holdsUtcTime(node) ? sqlType(node) : null;
+  return type === null ? alias(index) : `${alias(index)}::${type}`;
 }
 
 /** Columns under names of our own: theirs may equal `file_row_number`, and no statement has to quote them. */
@@ -131,7 +109,9 @@ function overlapping(files: readonly SourceFile[], firstRow: number, rows: numbe
     start = end;
   }
   // A range without rows still needs a file that says what the columns are.
-  return kept.length > 0 ? { files: kept, firstRow: firstRow - skipped } : { files: files.slice(0, 1), firstRow: 0 };
+  return kept.length > 0
+    ? { files: kept, firstRow: firstRow - skipped }
+    : { files: files.slice(0, 1), firstRow: 0 };
 }
 
 function rangePredicate(files: readonly SourceFile[], firstRow: number, rows: number): string {
@@ -152,12 +132,14 @@ function position(files: readonly SourceFile[]): string {
   return `([${starts.join(", ")}]::BIGINT[])[(file_index + 1)::BIGINT] + file_row_number`;
 }
 
-
 /**
  * One row of two booleans: whether a column holds both zeros, and whether one holds NaNs of several bit patterns.
  * Null where no top-level column is a float.
  */
-export function floatScanStatement(files: readonly SourceFile[], columns: readonly ColumnSchema[]): string | null {
+export function floatScanStatement(
+  files: readonly SourceFile[],
+  columns: readonly ColumnSchema[],
+): string | null {
   const fields = duckFields(columns);
   const names = fields.flatMap(({ node }, index) => (isFloat(node) ? [alias(index)] : []));
   if (names.length === 0) return null;
@@ -184,7 +166,7 @@ function isFloat(node: DuckNode): boolean {
 }
 
 function holdsFloat(node: DuckNode): boolean {
-  return isFloat(node) || childrenOf(node).some((child) => holdsFloat(child.node));
+  return isFloat(node) || childFields(node).some((child) => holdsFloat(child.node));
 }
 
 /** Count and order-sensitive digest. The sum of a 64-bit hash is a HUGEINT, hence exact. */
@@ -199,19 +181,19 @@ export function digestStatement(files: readonly SourceFile[], columns: readonly 
  * Values whose hashes together tell apart what `hash` alone takes for equal: 0.0 and -0.0, NaNs, intervals of a
  * month and of 30 days, and absent, empty and null-filled nested values. Allowed changes of type leave them equal.
  */
-function hashedValues(node: DuckNode, value: string): readonly string[] {
-  if (isFloat(node)) return [value, `signbit(${value})`, nanBits(value)];
-  if (node.kind === "leaf") return [comparable(node.column, value)];
-  const exact = holdsFloat(node) ? spelledFloats(node, value, 0) : value;
+function hashedValues(node: DuckNode, column: string): readonly string[] {
+  if (isFloat(node)) return [column, `signbit(${column})`, nanBits(column)];
+  const type = sqlType(node);
+  const value = type === null ? column : `${column}::${type}`;
+  if (type === "INTERVAL") return [`${value}::VARCHAR`];
+  if (node.kind === "leaf") return [isClock(node.column) ? value : column];
+  const exact = holdsFloat(node) ? spelledFloats(node, `(${value})`, 0) : value;
   return [value, `to_json(${exact})::VARCHAR`];
 }
 
-function comparable(column: ColumnSchema, value: string): string {
-  const { logicalType, physicalType } = column;
-  if (logicalType === "INTERVAL") return `${value}::VARCHAR`;
-  if (logicalType.endsWith("(NANOS,local)")) return value;
-  if (logicalType.startsWith("TIMESTAMP(") || physicalType === "INT96") return `${value}::TIMESTAMP`;
-  return logicalType.startsWith("TIME(") ? `${value}::TIME` : value;
+/** Of these a rewrite may change unit and zone where the policy allows it. */
+function isClock({ logicalType, physicalType }: ColumnSchema): boolean {
+  return /^TIME(STAMP)?\(/.test(logicalType) || physicalType === "INT96";
 }
 
 /** The same nested value with its floats as text that keeps signs and NaN payloads. */

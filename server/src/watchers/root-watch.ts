@@ -17,8 +17,8 @@ export interface RootWatchOptions {
 const TICKS_BETWEEN_REPAIRS = 30;
 /** File time stamps are coarser than the clock, and lag behind it. */
 const CLOCK_SLACK_MS = 2000;
-/** A walk that has not ended by then is not waited for; it goes on. */
-const WALK_PATIENCE_MS = 120_000;
+/** A walk that has not ended by then is not waited for; it goes on. After some errors it never ends. */
+const WALK_PATIENCE_MS = 30_000;
 
 /**
  * One root through its life: waited for, walked, watched, gone, back; or polled where events cannot be had.
