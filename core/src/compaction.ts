@@ -1,38 +1,52 @@
+import { type Candidate, isMendable, toCandidate } from "./candidate.ts";
 import { type DataFile, type FileStats, fileFacts, isPublishedName } from "./dataset.ts";
-import { pack } from "./pack.ts";
+import { sealGroup, splitCount } from "./group.ts";
+import { type PackBounds, packLightest, packNeighbours } from "./pack.ts";
 import { matchesFilters, type PartitionFilter, partitionOf } from "./partition.ts";
-import type { FileGroup, GroupReason, Plan, SkippedFile, SkipReason } from "./plan.ts";
+import type { FileGroup, Plan, SkippedFile, SkipReason } from "./plan.ts";
 import type { Policy } from "./policy.ts";
 import { projectStats } from "./projection.ts";
 
 export interface CompactionInput {
+  /** Every data file of the dataset, each path once, in any order. */
   readonly files: readonly DataFile[];
   readonly policy: Policy;
+  /** Milliseconds since the epoch. */
   readonly nowMs: number;
   /** Schema classes that no allowed engine keeps, each with the column and the change. */
   readonly unsupportedClasses: ReadonlyMap<string, string>;
+  /** A file under any of them is planned for; none: all files. */
   readonly filters: readonly PartitionFilter[];
   /** Output bytes per input byte as learned from this dataset's runs; null before the first. */
   readonly learnedRatio: number | null;
 }
 
-/** A data file with what is wrong with it; no reasons: at target. */
-interface Candidate extends FileStats {
-  readonly reasons: readonly GroupReason[];
-}
-
 interface Partition {
   readonly path: string;
-  readonly candidates: Candidate[];
+  /** Under one of the filters. */
+  readonly wanted: boolean;
+  readonly files: FileStats[];
 }
 
 type Skip = (path: string, reason: SkipReason, detail?: string) => void;
 
+/** No file is split into more outputs than this: such a row bound is taken for a mistake. */
+const MOST_OUTPUTS = 10_000;
+
 /**
  * Plans compaction: which files of which partition are rewritten together, and for every other file the one
- * reason why not. The same input gives the same plan. Planning over what a plan produced ends: a split or a mend
- * lowers the number of oversize, ill-grouped or wrongly coded files, a merge lowers the number of files and
- * raises none of these, and what a run published rests for `minAgeMs` before it is merged again.
+ * reason why not. The same input gives the same plan, in whatever order the files are listed.
+ *
+ * Planning over what plans produce ends, because each group lowers, lexicographically, the pair (number of
+ * oversize, ill-grouped or wrongly coded files; number of files), provided that outputs have the planned rows, row
+ * groups and codec, are no larger than their inputs and split by rows as they do by bytes:
+ * - a split takes one faulty file away and its parts are within both bounds (`splitCount`);
+ * - any other group makes one output within both bounds, so that it has no fault: either an input had one, and the
+ *   first number falls, or none had, and two or more files become one.
+ *
+ * The plan right after its own run is empty (but for a budget, which leaves groups over): small outputs rest; gates
+ * count files at rest not at all, so that none opens; and what was left over in a partition is what packing could
+ * neither pair nor mend, which packing alone again does not change.
  */
 export function planCompaction(input: CompactionInput): Plan {
   const skipped: SkippedFile[] = [];
@@ -50,7 +64,7 @@ export function planCompaction(input: CompactionInput): Plan {
     policy: input.policy,
     partitionFilter: input.filters.map((filter) => filter.text),
     groups: kept,
-    skipped,
+    skipped: sortBy(skipped, (file) => file.path),
     ...projectStats(input, kept),
   };
 }
@@ -58,22 +72,33 @@ export function planCompaction(input: CompactionInput): Plan {
 /** Splits files that may be rewritten by partition, in path order; all others are skipped with their reason. */
 function partitionsOf(input: CompactionInput, skip: Skip): readonly Partition[] {
   const byPath = new Map<string, Partition>();
-  const wanted = new Map<string, boolean>();
+  // Scans deliver a directory's files together: one look-up serves them all.
+  let current: Partition | null = null;
   for (const file of input.files) {
     const { path } = fileFacts(file);
-    const key = partitionOf(path);
-    const matches = wanted.get(key) ?? matchesFilters(key, input.filters);
-    wanted.set(key, matches);
-    if (!matches) skip(path, "filtered_out");
-    const stats = matches ? admit(file, input, skip) : null;
-    if (stats === null) continue;
-    const partition = byPath.get(key) ?? { path: key, candidates: [] };
-    byPath.set(key, partition);
-    partition.candidates.push({ ...stats, reasons: reasonsOf(stats, input.policy) });
+    if (current === null || !isDirectlyIn(path, current.path)) current = partitionAt(byPath, path, input);
+    if (!current.wanted) skip(path, "filtered_out");
+    const stats = current.wanted ? admit(file, input, skip) : null;
+    if (stats !== null) current.files.push(stats);
   }
-  const partitions = [...byPath.values()].sort((a, b) => compareText(a.path, b.path));
-  for (const partition of partitions) sortByPath(partition.candidates);
-  return partitions;
+  const partitions = [...byPath.values()];
+  for (const { files } of partitions) sortBy(files, (file) => file.path);
+  return sortBy(partitions, ({ path }) => path);
+}
+
+function partitionAt(byPath: Map<string, Partition>, file: string, { filters }: CompactionInput): Partition {
+  const path = partitionOf(file);
+  const known = byPath.get(path);
+  if (known !== undefined) return known;
+  const added = { path, wanted: matchesFilters(path, filters), files: [] };
+  byPath.set(path, added);
+  return added;
+}
+
+/** Whether `partitionOf(path)` is `directory`, without making that string. */
+function isDirectlyIn(path: string, directory: string): boolean {
+  if (directory === "") return !path.includes("/");
+  return path.lastIndexOf("/") === directory.length && path.startsWith(directory);
 }
 
 /** The stats of a file that may be read and rewritten now, or null after skipping it. */
@@ -99,154 +124,117 @@ function unsettled(changedMs: number, { nowMs, policy }: CompactionInput): boole
   return policy.settleMs > 0 && nowMs - changedMs < policy.settleMs;
 }
 
-function reasonsOf(file: FileStats, policy: Policy): readonly GroupReason[] {
-  const reasons: GroupReason[] = [];
-  if (isOversize(file, policy)) reasons.push("oversize");
-  if (isIllGrouped(file, policy)) reasons.push("row_groups");
-  if (policy.compression !== null && file.rows > 0 && file.codecs[0] !== policy.compression)
-    reasons.push("codec");
-  if (file.sizeBytes < policy.smallFileBytes && !reasons.includes("oversize")) reasons.push("small_files");
-  return reasons;
-}
-
-function isOversize(file: FileStats, policy: Policy): boolean {
-  const tooManyRows = policy.targetRows !== null && file.rows > policy.targetRows;
-  return file.rows > 1 && (tooManyRows || file.sizeBytes > policy.oversizeBytes);
-}
-
-/** At least twice the row groups that its rows need: readers pay for each of them. */
-function isIllGrouped(file: FileStats, policy: Policy): boolean {
-  const needed = Math.max(1, Math.ceil(file.rows / policy.rowsPerGroup));
-  return file.rows > 0 && file.rowGroupCount >= 2 * needed;
-}
-
-/** The groups of one partition; every file left over is skipped with its reason. */
+/** The groups of one partition by first path; every file left over is skipped with its reason. */
 function groupPartition(
   partition: Partition,
   input: CompactionInput,
   skip: Skip,
 ): readonly (readonly Candidate[])[] {
+  const { policy } = input;
   const groups: (readonly Candidate[])[] = [];
   const byClass = new Map<string, Candidate[]>();
-  const gate = gateOf(partition.candidates, input);
-  for (const file of partition.candidates) {
-    if (file.reasons.includes("oversize")) groups.push([file]);
-    else if (file.reasons.length === 0) skip(file.path, "at_target");
-    else {
-      const reason = file.reasons.some((item) => item !== "small_files") ? null : gate(file);
-      if (reason === null) append(byClass, file.schemaClass, file);
-      else skip(file.path, reason.reason, reason.detail);
-    }
+  const candidates = partition.files.map((file) => toCandidate(file, policy));
+  const gate = gateOf(candidates, input);
+  for (const file of candidates) {
+    const { path } = file.stats;
+    const shut = isMendable(file) ? null : gate(file);
+    if (file.reasons.length === 0) skip(path, "at_target");
+    else if (shut !== null) skip(path, shut.reason, shut.detail);
+    else if (!file.reasons.includes("oversize")) append(byClass, file.stats.schemaClass, file);
+    else if (splitCount(file.rows, file.sizeBytes, policy) <= MOST_OUTPUTS) groups.push([file]);
+    else skip(path, "excluded", `would be split into more than ${MOST_OUTPUTS} files`);
   }
   const bounds = {
-    targetBytes: input.policy.targetBytes,
-    mostBytes: input.policy.oversizeBytes,
-    mostRows: input.policy.targetRows,
+    targetBytes: policy.targetBytes,
+    mostBytes: policy.oversizeBytes,
+    mostRows: policy.targetRows,
   };
   for (const files of byClass.values()) {
-    for (const bin of pack(files, bounds)) {
-      if (bin.length > 1 || mends(bin)) groups.push(bin);
-      else skipAlone(bin, byClass, skip);
-    }
+    for (const file of packClass(files, bounds, groups)) skipAlone(file, files.length, byClass.size, skip);
   }
-  return groups.sort((a, b) => compareText(a[0]?.path ?? "", b[0]?.path ?? ""));
+  return sortBy(groups, (group) => group[0]?.stats.path ?? "");
 }
 
-type Gate = (file: FileStats) => { readonly reason: SkipReason; readonly detail: string } | null;
+/**
+ * Adds the groups of one schema class and returns the files left over. Neighbours are paired first, then whatever
+ * goes together; each time the files left alone are packed again, until packing them changes nothing.
+ */
+function packClass(
+  files: readonly Candidate[],
+  bounds: PackBounds,
+  groups: (readonly Candidate[])[],
+): readonly Candidate[] {
+  let rest = files;
+  for (;;) {
+    let bins = packNeighbours(rest, bounds);
+    if (bins.length === rest.length) bins = packLightest(rest, bounds);
+    // Mended alone only once no partner is left: pairing it costs the same write and saves a file.
+    const takeMendable = bins.length === rest.length;
+    const left: Candidate[] = [];
+    for (const bin of bins) {
+      const [only] = bin;
+      if (only !== undefined && bin.length === 1 && !(takeMendable && isMendable(only))) left.push(only);
+      else groups.push(bin);
+    }
+    if (left.length === rest.length) return sortBy(left, ({ stats }) => stats.path);
+    rest = sortBy(left, ({ stats }) => stats.path);
+  }
+}
 
-/** Opens for a partition with enough small files, or with two or more that have waited long enough. */
+type Gate = (file: Candidate) => { readonly reason: SkipReason; readonly detail: string } | null;
+
+/**
+ * Opens for a partition with enough small files, or with two or more that have waited long enough. What a run
+ * published rests until it has waited, and at any rate for longer than it takes to settle.
+ */
 function gateOf(candidates: readonly Candidate[], { policy, nowMs }: CompactionInput): Gate {
-  const aged = (file: FileStats): boolean => nowMs - file.changedMs >= policy.minAgeMs;
-  const resting = (file: FileStats): boolean => isPublishedName(file.path) && !aged(file);
-  const small = candidates.filter((file) => file.reasons.includes("small_files") && !resting(file));
-  const waited = small.filter(aged).length;
-  const open = small.length >= policy.minFiles || waited >= 2;
+  const aged = ({ stats }: Candidate): boolean => nowMs - stats.changedMs >= policy.minAgeMs;
+  const resting = (file: Candidate): boolean =>
+    (!aged(file) || nowMs - file.stats.changedMs <= policy.settleMs) && isPublishedName(file.stats.path);
+  let small = 0;
+  let waited = 0;
+  for (const file of candidates) {
+    if (!file.reasons.includes("small_files") || resting(file)) continue;
+    small += 1;
+    if (aged(file)) waited += 1;
+  }
+  const open = small >= policy.minFiles || waited >= 2;
   return (file) => {
     if (resting(file))
       return { reason: "too_young", detail: "published by a run, rests before it is merged again" };
     if (open) return null;
-    if (small.length < 2) return { reason: "too_few_files", detail: "the only small file of its partition" };
-    const detail = `${small.length} small files of ${policy.minFiles}, ${waited} of them old enough`;
+    if (small < 2) return { reason: "too_few_files", detail: "the only small file of its partition" };
+    const detail = `${small} small files of ${policy.minFiles}, ${waited} of them old enough`;
     return { reason: policy.minAgeMs > 0 ? "too_young" : "too_few_files", detail };
   };
 }
 
-function mends(bin: readonly Candidate[]): boolean {
-  return bin.some((file) => file.reasons.includes("codec") || file.reasons.includes("row_groups"));
-}
-
-function skipAlone(bin: readonly Candidate[], byClass: ReadonlyMap<string, unknown[]>, skip: Skip): void {
-  for (const file of bin) {
-    const alone = byClass.size > 1 && byClass.get(file.schemaClass)?.length === 1;
-    if (alone) skip(file.path, "foreign_schema", "no other small file of its partition has its schema");
-    else skip(file.path, "no_gain", "a rewrite would not lower the number of files");
-  }
-}
-
-function sealGroup(partition: string, files: readonly Candidate[], policy: Policy, ratio: number): FileGroup {
-  let inputBytes = 0;
-  let rows = 0;
-  let rowGroupsBefore = 0;
-  const reasons = new Set<GroupReason>();
-  for (const file of files) {
-    inputBytes += file.sizeBytes;
-    rows += file.rows;
-    rowGroupsBefore += file.rowGroupCount;
-    for (const reason of file.reasons) reasons.add(reason);
-  }
-  const outputRows = splitRows(rows, inputBytes, reasons.has("oversize"), policy);
-  return {
-    partition,
-    schemaClass: files[0]?.schemaClass ?? "",
-    inputs: files,
-    outputRows,
-    codec: policy.compression ?? codecOf(files),
-    reasons: [...reasons].sort(),
-    inputBytes,
-    estimatedOutputBytes: Math.round(inputBytes * ratio),
-    rowGroupsBefore,
-    rowGroupsAfter: outputRows.reduce((sum, part) => sum + Math.ceil(part / policy.rowsPerGroup), 0),
-  };
-}
-
-/** Even parts, as few as keep both bounds: the byte target within the size band, the row bound exactly. */
-function splitRows(rows: number, bytes: number, oversize: boolean, policy: Policy): readonly number[] {
-  if (!oversize) return [rows];
-  const byBytes = bytes > policy.oversizeBytes ? Math.max(2, Math.round(bytes / policy.targetBytes)) : 1;
-  const byRows = policy.targetRows === null ? 1 : Math.ceil(rows / policy.targetRows);
-  const parts = Math.min(rows, Math.max(byBytes, byRows));
-  const base = Math.floor(rows / parts);
-  return Array.from({ length: parts }, (_, index) => base + (index < rows % parts ? 1 : 0));
-}
-
-/** What the sources use by bytes. */
-function codecOf(files: readonly FileStats[]): string {
-  const bytes = new Map<string, number>();
-  for (const { codecs, compressedBytes } of files) {
-    const codec = codecs[0];
-    if (codec !== undefined) bytes.set(codec, (bytes.get(codec) ?? 0) + compressedBytes);
-  }
-  const best = [...bytes].sort(([a, x], [b, y]) => y - x || compareText(a, b))[0];
-  return best?.[0] ?? "snappy";
+function skipAlone(file: Candidate, ofClass: number, classes: number, skip: Skip): void {
+  const { path } = file.stats;
+  if (classes > 1 && ofClass === 1)
+    skip(path, "foreign_schema", "no other small file of its partition has its schema");
+  else skip(path, "no_gain", "no other file of its partition and schema brings it nearer to the target size");
 }
 
 /** Takes the groups that save most files per byte first; what does not fit the budget is told. */
 function withinBudget(groups: readonly FileGroup[], policy: Policy, skip: Skip): readonly FileGroup[] {
-  if (policy.maxRunBytes === null && policy.maxRunGroups === null) return groups;
+  const { maxRunBytes, maxRunGroups } = policy;
+  if (maxRunBytes === null && maxRunGroups === null) return groups;
   const worth = (group: FileGroup): number =>
     (group.inputs.length - group.outputRows.length + 1) / Math.max(1, group.inputBytes);
-  const order = groups.map((group, index) => ({ group, index }));
-  order.sort((a, b) => worth(b.group) - worth(a.group) || a.index - b.index);
+  const order = groups.map((group, index) => ({ group, index, worth: worth(group) }));
+  order.sort((a, b) => b.worth - a.worth || a.index - b.index);
   const taken = new Set<number>();
   let bytes = 0;
   for (const { group, index } of order) {
-    const fits =
-      (policy.maxRunBytes === null || bytes + group.inputBytes <= policy.maxRunBytes) &&
-      (policy.maxRunGroups === null || taken.size < policy.maxRunGroups);
-    if (fits) {
+    if (bytes + group.inputBytes <= (maxRunBytes ?? Infinity) && taken.size < (maxRunGroups ?? Infinity)) {
       taken.add(index);
       bytes += group.inputBytes;
-    } else for (const file of group.inputs) skip(file.path, "over_budget", "would be next");
+    } else {
+      const never = maxRunBytes !== null && group.inputBytes > maxRunBytes;
+      const detail = never ? `its group of ${group.inputBytes} bytes exceeds maxRunBytes` : "would be next";
+      for (const file of group.inputs) skip(file.path, "over_budget", detail);
+    }
   }
   return groups.filter((_, index) => taken.has(index));
 }
@@ -257,14 +245,12 @@ function append<T>(lists: Map<string, T[]>, key: string, item: T): void {
   else list.push(item);
 }
 
-/** Scans deliver paths in order: sorting is needed only where they did not. */
-function sortByPath(files: Candidate[]): void {
-  const sorted = files.every(
-    (file, index) => index === 0 || compareText(files[index - 1]?.path ?? "", file.path) <= 0,
-  );
-  if (!sorted) files.sort((a, b) => compareText(a.path, b.path));
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+/** Sorts in place by code units. Scans deliver paths in order: only what is not sorted yet pays for it. */
+function sortBy<T>(items: T[], text: (item: T) => string): T[] {
+  for (let index = 1; index < items.length; index += 1) {
+    if (text(items[index - 1] as T) > text(items[index] as T)) {
+      return items.sort((a, b) => (text(a) < text(b) ? -1 : text(a) > text(b) ? 1 : 0));
+    }
+  }
+  return items;
 }

@@ -63,7 +63,7 @@ export function isPublishedName(path: string): boolean {
   return PUBLISHED_NAME.test(path);
 }
 
-/** `compacted-<runId>-0001.parquet`; `ordinal` counts the outputs of one run from 1. */
+/** `compacted-<runId>-0001.parquet`; `runId` of digits and small letters; `ordinal` counts a run's outputs from 1. */
 export function publishedName(operation: "compact", runId: string, ordinal: number): string {
   const prefix = { compact: "compacted" }[operation];
   return `${prefix}-${runId}-${String(ordinal).padStart(4, "0")}.parquet`;
@@ -77,12 +77,15 @@ export function foreignFormat(entryNames: readonly string[]): string | null {
   for (const name of entryNames) {
     const format = FOREIGN_ENTRIES.get(name);
     if (format !== undefined) return format;
-    if (/^(?:base|delta|delete_delta)_\d{4,}/.test(name)) return "Hive ACID";
+    if (HIVE_ACID.test(name)) return "Hive ACID";
     if (name.endsWith(".metadata.json")) return "Apache Iceberg";
   }
   const names = new Set(entryNames);
   return names.has("snapshot") && names.has("manifest") ? "Apache Paimon" : null;
 }
+
+/** `base_0000005_v0000012`, `delta_0000001_0000004_0001` (Hive's AcidUtils); `base_2024.parquet` is a data file. */
+const HIVE_ACID = /^(?:base_\d{7,}|(?:delete_)?delta_\d{7,}_\d{7,}(?:_\d{4})?)(?:_v\d+)?$/;
 
 const FOREIGN_ENTRIES: ReadonlyMap<string, string> = new Map([
   ["_delta_log", "Delta Lake"],

@@ -38,6 +38,8 @@ function withRangeIndex(value: string, stop: number): string {
     const parsed: unknown = JSON.parse(value);
     if (!isRecord(parsed) || !Array.isArray(parsed.index_columns)) return value;
     const columns: readonly unknown[] = parsed.index_columns;
+    // Untouched text keeps its bytes: parsing and printing again would lose spaces and large numbers.
+    if (!columns.some(isDefaultRange)) return value;
     const index = columns.map((column) => (isDefaultRange(column) ? { ...column, stop } : column));
     return JSON.stringify({ ...parsed, index_columns: index });
   } catch {

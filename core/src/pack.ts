@@ -12,26 +12,37 @@ export interface PackBounds {
   readonly mostRows: number | null;
 }
 
+/** A last bin under this share of the target is a tail that the bin before it takes in or shares with. */
+const TAIL_SHARE = 0.75;
+
 /**
  * Packs neighbours into bins near the target, keeping their order: files that arrive in time order carry
  * clustering for free. A bin is closed when one more file would take it farther from the target (DuckLake's
- * rule); a tiny last bin is merged into its neighbour or the two are balanced. Bins of one file are tried again
- * among themselves until none can be paired, so that packing what a plan left over changes nothing.
+ * rule) or over a bound; a tiny last bin is merged into a neighbour of two files or more, or the two are balanced.
+ * Every file is in exactly one bin.
  */
-export function pack<T extends Weighed>(files: readonly T[], bounds: PackBounds): readonly (readonly T[])[] {
-  const packed: (readonly T[])[] = [];
-  let rest = files;
-  for (;;) {
-    const bins = mendTail(packOnce(rest, bounds), bounds);
-    const paired = bins.filter((bin) => bin.length > 1);
-    const singles = bins.filter((bin) => bin.length === 1);
-    packed.push(...paired);
-    if (paired.length === 0 || singles.length < 2) return [...packed, ...singles];
-    rest = singles.flat();
-  }
+export function packNeighbours<T extends Weighed>(
+  files: readonly T[],
+  bounds: PackBounds,
+): readonly (readonly T[])[] {
+  return mendTail(nextFit(files, bounds), bounds);
 }
 
-function packOnce<T extends Weighed>(files: readonly T[], bounds: PackBounds): T[][] {
+/**
+ * Packs the lightest files together wherever they stand, for files that no neighbour goes with; within a bin
+ * they keep their order. Lightest is by rows where rows are bounded, by bytes otherwise.
+ */
+export function packLightest<T extends Weighed>(
+  files: readonly T[],
+  bounds: PackBounds,
+): readonly (readonly T[])[] {
+  const weigh = (file: T): number => (bounds.mostRows === null ? file.sizeBytes : file.rows);
+  const placed = files.map((file, place) => ({ file, place, sizeBytes: file.sizeBytes, rows: file.rows }));
+  placed.sort((a, b) => weigh(a.file) - weigh(b.file) || a.place - b.place);
+  return nextFit(placed, bounds).map((bin) => bin.sort((a, b) => a.place - b.place).map(({ file }) => file));
+}
+
+function nextFit<T extends Weighed>(files: readonly T[], bounds: PackBounds): T[][] {
   const bins: T[][] = [];
   let bin: T[] = [];
   let bytes = 0;
@@ -53,12 +64,13 @@ function packOnce<T extends Weighed>(files: readonly T[], bounds: PackBounds): T
   return bins;
 }
 
-/** A last bin under three quarters of the target joins the one before it, or the two share evenly. */
 function mendTail<T extends Weighed>(bins: T[][], bounds: PackBounds): T[][] {
   const last = bins.at(-1);
   const previous = bins.at(-2);
-  const tiny = bounds.targetBytes * 0.75;
+  const tiny = bounds.targetBytes * TAIL_SHARE;
   if (last === undefined || previous === undefined || total(last).bytes >= tiny) return bins;
+  // Two single files that nextFit kept apart are better apart; pairing them here would go on pair by pair.
+  if (previous.length === 1) return bins;
   const both = [...previous, ...last];
   const { bytes, rows } = total(both);
   const head = bins.slice(0, -2);
@@ -72,6 +84,7 @@ function mendTail<T extends Weighed>(bins: T[][], bounds: PackBounds): T[][] {
   return better ? [...head, ...halves] : bins;
 }
 
+/** How many files from the start come nearest to half of the bytes from above; at least one. */
 function halfway<T extends Weighed>(files: readonly T[], bytes: number): number {
   let sum = 0;
   const at = files.findIndex((file) => {

@@ -32,17 +32,19 @@ function hiveKey(component: string): HiveKey | null {
   return { key: unescapeHive(component.slice(0, at)), value: raw === HIVE_NULL ? null : unescapeHive(raw) };
 }
 
-/** Hive escapes byte by byte; a malformed escape stays as it is written. */
+/** Hive escapes byte by byte; an escape that is malformed, or no UTF-8, stays as it is written. */
 function unescapeHive(text: string): string {
   if (!text.includes("%")) return text;
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
+  return text.replace(/(?:%[0-9a-f]{2})+/gi, (escapes) => {
+    try {
+      return decodeURIComponent(escapes);
+    } catch {
+      return escapes;
+    }
+  });
 }
 
-/** Parses `year=2024/month=1`. An empty text or an empty component is no filter: returns null. */
+/** Parses `year=2024/month=1`; one `/` may end it. An empty text or an empty component is no filter: null. */
 export function parsePartitionFilter(text: string): PartitionFilter | null {
   const components = text.replace(/\/$/, "").split("/");
   if (components.some((component) => component === "" || component === "." || component === ".."))
@@ -61,6 +63,11 @@ export function matchesFilters(partition: string, filters: readonly PartitionFil
 function matchesFilter(components: readonly string[], filter: PartitionFilter): boolean {
   return filter.components.every((wanted, index) => {
     const have = components[index];
-    return have !== undefined && (have === wanted || unescapeHive(have) === unescapeHive(wanted));
+    return have !== undefined && (have === wanted || isSameKey(hiveKey(have), hiveKey(wanted)));
   });
+}
+
+/** Key and value apart: `a%3Db=c` is the key `a=b`, not the key `a`. */
+function isSameKey(a: HiveKey | null, b: HiveKey | null): boolean {
+  return a !== null && b !== null && a.key === b.key && a.value === b.value;
 }

@@ -71,7 +71,10 @@ interface NumberOption {
   readonly default: number | null;
 }
 
-/** Every numeric threshold: unit, meaning, smallest value, default (null: not set). */
+/**
+ * Every numeric threshold: unit, meaning, smallest value, default (null: not set). The two waits may be 0, which
+ * asks for no wait; every other threshold is at least 1.
+ */
 export const POLICY_OPTIONS = {
   targetSize: { unit: "bytes", minimum: 1, default: 128 * 2 ** 20, meaning: "size an output file aims at" },
   smallFile: {
@@ -118,7 +121,8 @@ export function resolvePolicy(input: PolicyInput): PolicyResult {
     maxRunBytes: number("maxRunBytes"),
     maxRunGroups: number("maxRunGroups"),
   };
-  if (policy.smallFileBytes > policy.targetBytes) {
+  const sound = !problems.some(({ threshold }) => threshold === "smallFile" || threshold === "targetSize");
+  if (sound && policy.smallFileBytes > policy.targetBytes) {
     problems.push({
       threshold: "smallFile",
       message: "smallFile must not exceed targetSize: outputs would qualify again",
@@ -138,7 +142,7 @@ function readNumber(
   if (parsed === null || !Number.isSafeInteger(parsed)) {
     problems.push({
       threshold: name,
-      message: `${name} must be a whole number of ${option.unit}, not ${JSON.stringify(value)}`,
+      message: `${name} must be a whole number of ${option.unit}, not ${String(value)}`,
     });
     return option.default;
   }

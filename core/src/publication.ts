@@ -145,13 +145,17 @@ function decideCommitted(
   found: Observation,
   direction: "forward" | "back",
 ): RecoveryDecision {
-  const retired = found.sources.filter(({ live, trash }) => live !== "ours" && trash === "ours").length;
+  if (record.outputs.length === 0)
+    return { kind: "quarantine", reason: "a committed group lists no outputs" };
+  const retired = found.sources.some(({ live, trash }) => live !== "ours" && trash === "ours");
+  if (!retired) return giveBack(record, found, "ROLLED_BACK");
   const changed = found.sources.some(({ live, trash }) => live !== "ours" && trash !== "ours");
-  if (retired === 0) return giveBack(record, found, "ROLLED_BACK");
+  // Something foreign under a trash name: retiring would fail there, or overwrite it.
+  const blocked = found.sources.some(({ trash }) => trash === "other");
   const complete = found.outputs.every(
     ({ live, stage }) => live === "ours" || (live === "missing" && stage === "ours"),
   );
-  if (direction === "back" || changed || !complete) return giveBack(record, found, "ROLLED_BACK");
+  if (direction === "back" || changed || blocked || !complete) return giveBack(record, found, "ROLLED_BACK");
   return { kind: "roll_forward", steps: forwardSteps(found) };
 }
 
@@ -169,7 +173,8 @@ function forwardSteps(found: Observation): readonly PublicationStep[] {
 
 /**
  * Restores what was retired, then withdraws what was published: in this order, so that no row is ever absent.
- * Where a retired source's name was taken by somebody else's file, nothing is touched.
+ * Where a retired source cannot have its name back (another file took it, the original is gone or changed),
+ * nothing is touched.
  */
 function giveBack(
   record: JournalRecord,
@@ -178,8 +183,14 @@ function giveBack(
 ): RecoveryDecision {
   const restore: PublicationStep[] = [];
   for (const [source, { live, trash }] of found.sources.entries()) {
-    if (live === "ours" || trash === "missing") continue;
+    if (live === "ours") continue;
     const path = record.sources[source]?.path ?? "";
+    if (trash === "missing") {
+      // Before it was retired, its owner changed or deleted it: theirs to do. Once the run was published, our
+      // outputs may hold its only rows.
+      if (state === "ROLLED_BACK") continue;
+      return { kind: "quarantine", reason: `the retained original of ${path} is gone` };
+    }
     if (trash === "other")
       return { kind: "quarantine", reason: `the retained original of ${path} was changed` };
     if (live === "other") return { kind: "quarantine", reason: `another file has taken the name ${path}` };

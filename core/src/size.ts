@@ -25,10 +25,11 @@ export function formatSize(bytes: number): string {
   const names = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
   let value = bytes;
   let unit = 0;
-  while (Math.abs(value) >= 1000 && unit < names.length - 1) {
+  // Half a unit early, so that rounding never shows four digits ("1000 KiB").
+  while (Math.abs(value) >= 999.5 && unit < names.length - 1) {
     value /= 1024;
     unit += 1;
   }
-  const digits = unit === 0 || Math.abs(value) >= 100 ? 0 : 1;
+  const digits = unit === 0 || Math.abs(value) >= 99.95 ? 0 : 1;
   return `${value.toFixed(digits)} ${names[unit]}`;
 }

@@ -7,7 +7,6 @@ import {
   parquetRead,
   type SchemaElement,
 } from "hyparquet";
-import { compressors } from "hyparquet-compressors";
 import { type FooterFacts, factsOf, Unsupported } from "./footer-facts.ts";
 
 export type { FooterFacts, ReaderAids } from "./footer-facts.ts";
@@ -182,6 +181,8 @@ export async function decodeRows(
   rowStart: number,
   rowEnd: number,
 ): Promise<readonly (readonly unknown[])[]> {
+  // Loaded when rows are decoded only: a reader of footers starts in a fraction of the time without it.
+  const { compressors } = await import("hyparquet-compressors");
   const file = await asyncBufferFromFile(absolutePath);
   const stored = await parquetMetadataAsync(file, { parsers: NO_VALUES, geoparquet: false });
   const metadata: FileMetaData = { ...stored, schema: stored.schema.map(plainElement) };

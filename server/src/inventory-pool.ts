@@ -50,7 +50,7 @@ type Job = {
 /** The worker is started by the first call, kept, and does not keep the process alive while it has no work. */
 class Pool implements InventoryPool {
   readonly #options: InventoryPoolOptions;
-  readonly #pulse = new Int32Array(new SharedArrayBuffer(8));
+  readonly #pulse = new Int32Array(new SharedArrayBuffer(12));
   readonly #waiting: Job[] = [];
   /** Jobs handed to the worker, oldest first: it works on the first. */
   readonly #inFlight = new Map<number, Job>();
@@ -139,7 +139,7 @@ class Pool implements InventoryPool {
     this.#causeOfDeath = "";
     const worker = new Worker(this.#options.workerEntry, {
       workerData: { pulse: this.#pulse.buffer },
-      resourceLimits: { maxOldGenerationSizeMb: this.#options.memoryMb ?? 512 },
+      resourceLimits: { maxOldGenerationSizeMb: this.#options.memoryMb ?? 512, maxYoungGenerationSizeMb: 64 },
     });
     worker.on("message", (message: WorkerMessage) => this.#onMessage(message));
     worker.on("error", (error: Error) => {
@@ -160,16 +160,18 @@ class Pool implements InventoryPool {
   /** What the worker was doing fails; what merely waited in it is handed to the next one. */
   #onExit(): void {
     this.#worker = null;
-    const [first, ...others] = this.#inFlight.values();
+    const at = Atomics.load(this.#pulse, 2);
+    const culprit = this.#inFlight.get(at);
+    this.#inFlight.delete(at);
+    this.#waiting.unshift(...this.#inFlight.values());
     this.#inFlight.clear();
-    this.#waiting.unshift(...others);
     const cause = this.#causeOfDeath || "it ended";
     const started = Atomics.load(this.#pulse, 0) > 0;
     if (this.#disposed || !started) {
       const error = new Error(`the inventory worker cannot be used: ${cause}`);
-      first?.onFailure(error);
+      culprit?.onFailure(error);
       this.#failAll(error);
-    } else first?.onFailure(new WorkerDied(cause, Atomics.load(this.#pulse, 1)));
+    } else culprit?.onFailure(new WorkerDied(cause, Atomics.load(this.#pulse, 1)));
     this.#pump();
   }
 

@@ -15,16 +15,20 @@ import { foreignAncestors, type ScanRequest, scan } from "./scan.ts";
 /**
  * Lists directories and reads footers with blocking calls, which take a fraction of what the asynchronous ones
  * do and block nobody here. `pulse[0]` moves while work goes on, `pulse[1]` says which file of a batch is being
- * read: if a crafted footer hangs or kills this thread, the parent knows which one it was.
+ * read, `pulse[2]` for which request: the parent knows which file it was if a crafted footer hangs or kills this
+ * thread.
  */
 const pulse = new Int32Array((workerData as { readonly pulse: SharedArrayBuffer }).pulse);
 
 function answer({ id, request }: { readonly id: number; readonly request: WorkerRequest }): void {
+  Atomics.store(pulse, 2, id);
   switch (request.kind) {
     case "scan":
-      return answerScan(id, request.scan);
+      answerScan(id, request.scan);
+      break;
     case "read":
-      return post({ id, kind: "footers", ...readFooters(request.paths) });
+      post({ id, kind: "footers", ...readFooters(request.paths) });
+      break;
   }
 }
 

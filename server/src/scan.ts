@@ -49,7 +49,7 @@ export interface ForeignHit {
   readonly format: string;
 }
 
-const FILES_PER_PART = 2000;
+const ENTRIES_PER_PART = 2000;
 
 /**
  * Blocks: for workers. Lists directories in name order and yields what it found in parts, so that no message is
@@ -63,9 +63,10 @@ export function* scan(request: ScanRequest, beat: Beat): Generator<ScanPart> {
     const found = listDirectory(walk, path);
     if (found === null) continue;
     walk.directories.push(found);
-    if (request.recursive) pending.push(...found.subdirectories.map((directory) => directory.path).reverse());
-    while (walk.files.length >= FILES_PER_PART) {
-      yield { directories: walk.directories.splice(0), files: walk.files.splice(0, FILES_PER_PART) };
+    for (const directory of request.recursive ? found.subdirectories.toReversed() : [])
+      pending.push(directory.path);
+    while (Math.max(walk.files.length, walk.directories.length) >= ENTRIES_PER_PART) {
+      yield { directories: walk.directories.splice(0), files: walk.files.splice(0, ENTRIES_PER_PART) };
     }
   }
   yield { directories: walk.directories, files: walk.files };
@@ -208,15 +209,16 @@ export function foreignAncestors(root: string): readonly ForeignHit[] {
   const hits: ForeignHit[] = [];
   for (let path = dirname(root); ; path = dirname(path)) {
     const present = OWNER_MARKS.filter((name) => exists(join(path, name)));
-    const format = foreignFormat(present) ?? foreignFormat(metadataNames(path));
+    const format = foreignFormat(present) ?? foreignFormat(icebergNames(path));
     if (format !== null) hits.push({ directory: path, format });
     if (path === dirname(path)) return hits;
   }
 }
 
-function metadataNames(path: string): readonly string[] {
+function icebergNames(path: string): readonly string[] {
   try {
-    return readdirSync(join(path, "metadata"));
+    const names = readdirSync(join(path, "metadata"));
+    return names.filter((name) => name === "version-hint.text" || name.endsWith(".metadata.json"));
   } catch {
     return [];
   }

@@ -1,0 +1,117 @@
+// Cold scan of a dataset's footers: our inventory against DuckDB's parquet_file_metadata over the same files.
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DuckDBInstance } from "@duckdb/node-api";
+import { createInventory, type Inventory } from "../server/src/inventory.ts";
+import { createInventoryPool } from "../server/src/inventory-pool.ts";
+import { buildEntry } from "../test/support/build-worker.ts";
+
+const FILES = 2000;
+const PARTITIONS = 20;
+const ROUNDS = 7;
+
+const root = mkdtempSync(join(tmpdir(), "tamp-bench-scan-"));
+const workerEntry = await buildEntry("server/src/inventory-worker.ts");
+try {
+  await writeFiles();
+  const ours: number[] = [];
+  const oursWithStart: number[] = [];
+  const theirs: number[] = [];
+  const theirsWithStart: number[] = [];
+  const again: number[] = [];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const [started, held, rescan] = await scanWithInventory();
+    oursWithStart.push(started);
+    ours.push(held);
+    again.push(rescan);
+    const [instance, query] = await scanWithDuckDb();
+    theirsWithStart.push(instance);
+    theirs.push(query);
+  }
+  report("inventory, cold scan", median(ours));
+  report("duckdb, parquet_file_metadata", median(theirs));
+  report("inventory with the start of its worker", median(oursWithStart));
+  report("duckdb with the start of an instance", median(theirsWithStart));
+  report("inventory, nothing changed", median(again));
+  console.log(
+    JSON.stringify({ bench: "scan", figure: "ratio of medians", value: ratio(ours, theirs), aim: "<= 1.0" }),
+  );
+  console.log(
+    JSON.stringify({
+      bench: "scan",
+      figure: "ratio with starts",
+      value: ratio(oursWithStart, theirsWithStart),
+    }),
+  );
+} finally {
+  if (process.env.KEEP) console.log(root);
+  else rmSync(root, { recursive: true });
+}
+
+/** Milliseconds: with a worker to start, with a worker that runs, and of a second look. */
+async function scanWithInventory(): Promise<readonly [number, number, number]> {
+  const pool = createInventoryPool({ workerEntry });
+  const make = (): Inventory =>
+    createInventory({ root, pool, smallFileBytes: 2 ** 20, now: () => Date.now() + 60_000 });
+  const started = await timed(() => make().reconcile());
+  const inventory = make();
+  const held = await timed(() => inventory.reconcile());
+  const again = await timed(() => inventory.reconcile());
+  if (inventory.totals.fileCount !== FILES || inventory.footerReads !== FILES)
+    throw new Error("files are missing");
+  await pool.dispose();
+  return [started, held, again];
+}
+
+async function scanWithDuckDb(): Promise<readonly [number, number]> {
+  const before = performance.now();
+  const instance = await DuckDBInstance.create(":memory:");
+  const connection = await instance.connect();
+  let found = 0;
+  const query = await timed(async () => {
+    const reader = await connection.runAndReadAll(
+      `select count(*)::integer from parquet_file_metadata(['${root}/*/*.parquet'])`,
+    );
+    found = Number(reader.getRows()[0]?.[0]);
+  });
+  const whole = performance.now() - before;
+  connection.closeSync();
+  instance.closeSync();
+  if (found !== FILES) throw new Error(`DuckDB found ${found} files`);
+  return [whole, query];
+}
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+}
+
+async function writeFiles(): Promise<void> {
+  const instance = await DuckDBInstance.create(":memory:");
+  const connection = await instance.connect();
+  for (let file = 0; file < FILES; file += 1) {
+    const folder = join(root, `day=${file % PARTITIONS}`);
+    mkdirSync(folder, { recursive: true });
+    await connection.run(
+      `copy (select range as id, 'name ' || range as name, range / 7 as score, now() as at, range % 5 as kind,
+       range::decimal(18,2) as amount, date '2024-01-01' + (range % 365)::integer as day, range % 2 = 0 as flag
+       from range(${file * 100}, ${file * 100 + 100})) to '${folder}/part-${file}.parquet' (format parquet)`,
+    );
+  }
+  connection.closeSync();
+  instance.closeSync();
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+}
+
+function ratio(a: readonly number[], b: readonly number[]): number {
+  return Math.round((median(a) / median(b)) * 100) / 100;
+}
+
+function report(figure: string, ms: number): void {
+  console.log(JSON.stringify({ bench: "scan", figure, files: FILES, ms: Math.round(ms * 10) / 10 }));
+}

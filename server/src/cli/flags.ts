@@ -1,0 +1,176 @@
+import { ALLOWED_CHANGES, COMPRESSIONS, POLICY_OPTIONS } from "@tamp/core";
+import { TampError } from "../errors.ts";
+import type { WirePolicy } from "../protocol.ts";
+import { quote } from "./text.ts";
+
+/** Flags as they were given; a flag that was not given is not there. */
+export interface CliFlags {
+  readonly json?: boolean;
+  readonly yes?: boolean;
+  readonly dryRun?: boolean;
+  readonly out?: string;
+  readonly run?: string;
+  readonly workspace?: string;
+  readonly partition?: readonly string[];
+  readonly engine?: string;
+  readonly memoryLimit?: string;
+  readonly overlap?: number;
+  readonly targetSize?: string;
+  readonly targetRows?: number;
+  readonly minFiles?: number;
+  readonly smallFile?: string;
+  readonly minAge?: number;
+  readonly rowsPerGroup?: number;
+  readonly compression?: string;
+  readonly allow?: readonly string[];
+  readonly settle?: number;
+  readonly maxBytes?: string;
+  readonly maxGroups?: number;
+}
+
+export type FlagName = keyof CliFlags;
+
+export interface Flag {
+  readonly long: string;
+  /** Placeholder of the value; none: the flag is a switch. */
+  readonly value?: string;
+  readonly takes: "switch" | "text" | "whole number" | "list";
+  readonly help: string;
+}
+
+const { targetSize, targetRows, rowsPerGroup, minFiles, minAgeMs, settleMs } = POLICY_OPTIONS;
+
+export const FLAGS: { readonly [N in FlagName]: Flag } = {
+  json: {
+    long: "--json",
+    takes: "switch",
+    help: "one JSON object on stdout and nothing else; asks nothing",
+  },
+  yes: { long: "--yes", takes: "switch", help: "do not ask; needed off a terminal unless --json is given" },
+  dryRun: { long: "--dry-run", takes: "switch", help: "show the plan and change nothing: same as tamp plan" },
+  out: { long: "--out", value: "FILE", takes: "text", help: "also write the plan to FILE, for tamp execute" },
+  run: { long: "--run", value: "ID", takes: "text", help: "the run to undo (default: the latest published)" },
+  workspace: {
+    long: "--workspace",
+    value: "DIR",
+    takes: "text",
+    help: "folder for staging, journal and originals (default: beside the dataset)",
+  },
+  partition: {
+    long: "--partition",
+    value: "K=V[/K=V]",
+    takes: "list",
+    help: "only what lies under this partition; repeat it for several",
+  },
+  engine: { long: "--engine", value: "NAME", takes: "text", help: "auto or duckdb (default: auto)" },
+  memoryLimit: {
+    long: "--memory-limit",
+    value: "SIZE",
+    takes: "text",
+    help: "memory that the engine may hold",
+  },
+  overlap: {
+    long: "--overlap",
+    value: "MS",
+    takes: "whole number",
+    help: "wait between adding outputs and retiring originals",
+  },
+  targetSize: {
+    long: "--target-size",
+    value: "SIZE",
+    takes: "text",
+    help: `${targetSize.meaning}, e.g. 128MB or 128MiB (default: 128MiB)`,
+  },
+  targetRows: { long: "--target-rows", value: "N", takes: "whole number", help: targetRows.meaning },
+  minFiles: {
+    long: "--min-files",
+    value: "N",
+    takes: "whole number",
+    help: `${minFiles.meaning} (default: ${minFiles.default})`,
+  },
+  smallFile: {
+    long: "--small-file",
+    value: "SIZE",
+    takes: "text",
+    help: "smaller files are small files (default: 0.75 x target)",
+  },
+  minAge: {
+    long: "--min-age",
+    value: "MS",
+    takes: "whole number",
+    help: `${minAgeMs.meaning}; 0: what a run published does not rest (default: ${minAgeMs.default})`,
+  },
+  rowsPerGroup: {
+    long: "--rows-per-group",
+    value: "N",
+    takes: "whole number",
+    help: `${rowsPerGroup.meaning} (default: ${rowsPerGroup.default})`,
+  },
+  compression: {
+    long: "--compression",
+    value: "CODEC",
+    takes: "text",
+    help: `${COMPRESSIONS.join(", ")} (default: what the files have)`,
+  },
+  allow: {
+    long: "--allow",
+    value: "NAME",
+    takes: "list",
+    help: `a change that a rewrite may make; repeatable: ${ALLOWED_CHANGES.join(", ")}, metadata:KEY`,
+  },
+  settle: {
+    long: "--settle",
+    value: "MS",
+    takes: "whole number",
+    help: `${settleMs.meaning}: wait this long for them, once (default: ${settleMs.default})`,
+  },
+  maxBytes: { long: "--max-bytes", value: "SIZE", takes: "text", help: "most input bytes of one run" },
+  maxGroups: { long: "--max-groups", value: "N", takes: "whole number", help: "most file groups of one run" },
+};
+
+const POLICY_KEYS = {
+  targetSize: "targetSize",
+  targetRows: "targetRows",
+  minFiles: "minFiles",
+  smallFile: "smallFile",
+  minAge: "minAgeMs",
+  rowsPerGroup: "rowsPerGroup",
+  compression: "compression",
+  allow: "allow",
+  settle: "settleMs",
+  maxBytes: "maxRunBytes",
+  maxGroups: "maxRunGroups",
+} as const satisfies Partial<Record<FlagName, keyof WirePolicy>>;
+
+export const POLICY_FLAGS = Object.keys(POLICY_KEYS) as readonly (keyof typeof POLICY_KEYS)[];
+
+/** The thresholds that were given, as the protocol names them; the daemon checks them. */
+export function policyOf(flags: CliFlags): WirePolicy {
+  const given = POLICY_FLAGS.filter((name) => flags[name] !== undefined);
+  return Object.fromEntries(given.map((name) => [POLICY_KEYS[name], flags[name]]));
+}
+
+const ENGINES = ["auto", "duckdb"] as const;
+
+export function checkEngine({ engine }: CliFlags): void {
+  if (engine === undefined || ENGINES.some((name) => name === engine)) return;
+  throw new TampError("EngineUnavailable", `there is no engine ${engine}`, {
+    hint: `give --engine one of ${ENGINES.join(", ")}`,
+    notDone: "nothing was read or changed",
+  });
+}
+
+/** A command line for this dataset that keeps the flags named, so that it means the same. */
+export function commandLine(
+  command: string,
+  dataset: string,
+  flags: CliFlags,
+  keep: readonly FlagName[],
+): string {
+  const words = keep.flatMap((name) => {
+    const value = flags[name];
+    const values = Array.isArray(value) ? value : value === undefined ? [] : [value];
+    return values.flatMap((item) => [FLAGS[name].long, quote(String(item))]);
+  });
+  return ["tamp", command, quote(dataset), ...words].join(" ");
+}

@@ -1,0 +1,144 @@
+import { assertNever, formatSize } from "@tamp/core";
+import type { PlanDocument, PlanSummary, WireGroup } from "../protocol.ts";
+import { heading, renderFacts, renderHealth, renderTable, toText, type View } from "./render.ts";
+import { baseName, countOf, formatCount, partitionName, printable, shorten, wrap } from "./text.ts";
+import { explainGroup, explainSkip, words } from "./words.ts";
+
+const MOST_GROUPS = 12;
+const MOST_NAMES = 3;
+const MOST_DETAILS = 5;
+
+/** Reasons that differ from file to file: a few files are named with what is wrong with them. */
+const DETAILED = new Set(["unsupported", "quarantined", "foreign_schema", "excluded"]);
+
+/** What a plan would do and why, and what it would not do and why. Estimates carry a `~`. */
+export function renderPlan(plan: PlanDocument, view: View): string {
+  return toText([
+    view.paint.bold(`Plan for ${printable(plan.dataset)}`),
+    ...verdict(plan).flatMap((text) => wrap(text, view.width)),
+    ...(plan.groups.length > 0 ? effectLines(plan, view) : []),
+    "",
+    ...renderHealth(plan.health, view),
+    ...groupLines(plan.groups, view),
+    ...skippedLines(plan, view),
+    ...noteLines(plan, view),
+    "",
+    view.paint.dim(`plan ${printable(plan.planId)}`),
+  ]);
+}
+
+/** The number of files that the groups become. */
+export function outputFileCount(groups: readonly WireGroup[]): number {
+  return groups.reduce((sum, group) => sum + group.outputRows.length, 0);
+}
+
+/** `1,100 files (300 MiB) in 12 groups` */
+export function workOf({ stats, groupCount }: Pick<PlanSummary, "stats" | "groupCount">): string {
+  const { compactedFileCount, rewrittenBytes } = stats;
+  return `${countOf(compactedFileCount, "file")} (${formatSize(rewrittenBytes)}) in ${countOf(groupCount, "group")}`;
+}
+
+function verdict(plan: PlanDocument): readonly string[] {
+  const only = plan.partitionFilter.map(printable).join(" or ");
+  const scope = only === "" ? [] : [`Only what lies under ${only}.`];
+  switch (plan.kind) {
+    case "planned": {
+      const outputs = countOf(outputFileCount(plan.groups), "file");
+      return [`Rewrites ${workOf(plan)} to ${outputs}.`, ...scope];
+    }
+    case "nothing_to_do":
+      return ["Nothing to do: no file group pays for a rewrite.", ...scope];
+    case "refused":
+      return [`Refused: ${printable(plan.reason ?? "no reason was given")}.`, ...scope];
+    default:
+      return assertNever(plan.kind);
+  }
+}
+
+function effectLines({ stats, benefit, estimate, engine }: PlanDocument, view: View): readonly string[] {
+  const rows = [
+    ["files", formatCount(stats.beforeFileCount), `~${formatCount(stats.afterFileCount)}`],
+    ["size", formatSize(stats.beforeTotalBytes), `~${formatSize(stats.afterTotalBytes)}`],
+    ["row groups", formatCount(benefit.rowGroupsBefore), `~${formatCount(benefit.rowGroupsAfter)}`],
+  ];
+  const { neededBytes, freeBytes } = estimate;
+  const short = neededBytes > freeBytes ? `; ${view.paint.bad("not enough")}` : "";
+  return [
+    "",
+    ...renderTable({ head: ["", ">now", ">after"], rows }, view),
+    "",
+    ...renderFacts(
+      [
+        ["estimates (~)", basisOf(estimate)],
+        ["free space", `~${formatSize(neededBytes)} needed, ${formatSize(freeBytes)} free${short}`],
+        ["engine", printable(engine)],
+        ["codec", printable(stats.compressionCodec ?? "each group keeps its own")],
+      ],
+      view,
+    ),
+  ];
+}
+
+function basisOf({ basis, ratio }: PlanSummary["estimate"]): string {
+  if (basis === "inputs") return "outputs taken to be as large as their inputs";
+  return `outputs ${ratio.toFixed(2)} x their inputs, as in this dataset's runs`;
+}
+
+function groupLines(groups: readonly WireGroup[], view: View): readonly string[] {
+  if (groups.length === 0) return [];
+  const lines = [...heading(`File groups: ${formatCount(groups.length)}`, view)];
+  let partition: string | null = null;
+  for (const group of groups.slice(0, MOST_GROUPS)) {
+    if (group.partition !== partition)
+      lines.push(`  ${shorten(partitionName(group.partition), view.width - 2)}`);
+    partition = group.partition;
+    lines.push(...oneGroup(group, view));
+  }
+  const hidden = groups.slice(MOST_GROUPS);
+  if (hidden.length > 0) {
+    const files = hidden.reduce((sum, group) => sum + group.inputs.length, 0);
+    lines.push(`  … and ${countOf(hidden.length, "more group")} of ${countOf(files, "file")} (all: --json)`);
+  }
+  return lines;
+}
+
+function oneGroup(group: WireGroup, { paint, width }: View): readonly string[] {
+  const inputs = `${countOf(group.inputs.length, "file")}, ${formatSize(group.inputBytes)}`;
+  const outputs = `${countOf(group.outputRows.length, "file")}, ~${formatSize(group.estimatedOutputBytes)}`;
+  const names = group.inputs.slice(0, MOST_NAMES).map(({ path }) => baseName(path));
+  const more = group.inputs.length - names.length;
+  const tail = more > 0 ? ` … ${formatCount(more)} more` : "";
+  const shown = `${shorten(names.join(", "), width - 6 - tail.length)}${tail}`;
+  return [
+    ...wrap(`${inputs} → ${outputs}: ${explainGroup(group.reasons)}`, width - 4).map((line) => `    ${line}`),
+    `      ${paint.dim(shown)}`,
+  ];
+}
+
+function skippedLines({ skipped, skippedByReason, skippedCount }: PlanDocument, view: View): readonly string[] {
+  if (skippedCount === 0) return [];
+  const reasons = Object.entries(skippedByReason).sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1));
+  const rows = reasons.map(([reason, files]) => [formatCount(files), words(reason), explainSkip(reason)]);
+  const detailed = skipped.filter(({ reason, detail }) => DETAILED.has(reason) && detail !== "");
+  const lines = detailed
+    .slice(0, MOST_DETAILS)
+    .flatMap(({ path, detail }) => [
+      `  ${shorten(printable(path), view.width - 2)}`,
+      ...wrap(printable(detail), view.width - 4).map((line) => `    ${line}`),
+    ]);
+  const more = detailed.length - MOST_DETAILS;
+  return [
+    ...heading(`Not rewritten: ${countOf(skippedCount, "file")}`, view),
+    ...renderTable({ head: [">files", "reason", "what it means"], rows, flexible: 2 }, view),
+    ...(lines.length > 0 ? ["", ...lines] : []),
+    ...(more > 0 ? [`  … and ${countOf(more, "more file")} (all: --json)`] : []),
+  ];
+}
+
+function noteLines({ notes }: PlanDocument, view: View): readonly string[] {
+  if (notes.length === 0) return [];
+  return [
+    ...heading("What a rewrite leaves out", view),
+    ...notes.flatMap((note) => wrap(printable(note), view.width - 2).map((line) => `  ${line}`)),
+  ];
+}

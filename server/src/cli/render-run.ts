@@ -1,0 +1,160 @@
+import { assertNever, formatSize } from "@tamp/core";
+import type { PlanSummary, RunGroup, RunResult } from "../protocol.ts";
+import type { Problem } from "./problem.ts";
+import { heading, renderFacts, renderTable, toText, type View } from "./render.ts";
+import { countOf, formatCount, formatDuration, partitionName, printable, wrap } from "./text.ts";
+import { explainOutcome } from "./words.ts";
+
+const MOST_FAILURES = 10;
+
+/** Command lines that a person may want next. */
+export interface NextSteps {
+  readonly plan: string;
+  readonly undo: string;
+  readonly recover: string;
+}
+
+export interface RunView extends View {
+  readonly next: NextSteps;
+}
+
+/** What a run did, counted afterwards, beside what its plan expected. */
+export function renderRun(result: RunResult, plan: PlanSummary, view: RunView): string {
+  const published = result.groups.filter(({ kind }) => kind === "published");
+  return toText([
+    "",
+    headline(result, view),
+    ...(result.groups.length > 0 ? countedLines(result, plan, view) : []),
+    ...(published.length > 0 ? ["", ...renderFacts(factsOf(result, published, view), view)] : []),
+    ...failureLines(result, view),
+  ]);
+}
+
+function headline(result: RunResult, { paint }: View): string {
+  const run = `run ${printable(result.runId)}`;
+  const time = formatDuration(result.durationMs);
+  switch (result.kind) {
+    case "published":
+      return paint.good(`Published ${run} in ${time}`);
+    case "partly_published":
+      return paint.warn(`Published a part of ${run} in ${time}`);
+    case "nothing_to_do":
+      return "Nothing to do: the plan has no file groups";
+    case "rolled_back":
+      return paint.bad(`Rolled back ${run}: nothing was published`);
+    case "cancelled":
+      return paint.warn(`Cancelled ${run}: nothing was published`);
+    case "unknown":
+      return paint.bad(`The outcome of ${run} is not known`);
+    case "refused":
+      return paint.bad("Refused: nothing was executed");
+    default:
+      return assertNever(result.kind);
+  }
+}
+
+function countedLines({ stats }: RunResult, { stats: planned }: PlanSummary, view: View): readonly string[] {
+  const rows = [
+    [
+      "files",
+      formatCount(stats.beforeFileCount),
+      `~${formatCount(planned.afterFileCount)}`,
+      formatCount(stats.afterFileCount),
+    ],
+    [
+      "size",
+      formatSize(stats.beforeTotalBytes),
+      `~${formatSize(planned.afterTotalBytes)}`,
+      formatSize(stats.afterTotalBytes),
+    ],
+  ];
+  return ["", ...renderTable({ head: ["", ">before", ">estimated", ">counted after"], rows }, view)];
+}
+
+function factsOf(
+  result: RunResult,
+  published: readonly RunGroup[],
+  { next }: RunView,
+): readonly (readonly [string, string])[] {
+  const outputs = published.flatMap((group) => group.outputs);
+  const inputs = published.reduce((sum, group) => sum + group.inputs, 0);
+  const inputBytes = published.reduce((sum, group) => sum + group.inputBytes, 0);
+  const outputBytes = outputs.reduce((sum, output) => sum + output.sizeBytes, 0);
+  return [
+    ["groups", `${formatCount(published.length)} of ${formatCount(result.groups.length)} published`],
+    [
+      "rewritten",
+      `${countOf(inputs, "file")}, ${formatSize(inputBytes)} → ${countOf(outputs.length, "file")}, ${formatSize(outputBytes)}`,
+    ],
+    ["validated", `${countOf(result.validation.rowsCompared, "row")} compared with the originals, in order`],
+    ["rows twice", `for at most ${formatDuration(result.duplicateWindowMs)}, in old and new files of a group`],
+    ["time", timesOf(result)],
+    ["undo", `the originals are kept: ${next.undo}`],
+  ];
+}
+
+function timesOf({ phases }: RunResult): string {
+  const times = Object.entries(phases).filter(([, ms]) => ms > 0);
+  const slowest = times.sort(([, a], [, b]) => b - a);
+  return slowest.map(([phase, ms]) => `${phase} ${formatDuration(ms)}`).join(", ") || "under 1 ms";
+}
+
+function failureLines({ groups }: RunResult, view: View): readonly string[] {
+  const failed = groups.filter(({ kind }) => kind !== "published");
+  if (failed.length === 0) return [];
+  const lines = failed.slice(0, MOST_FAILURES).flatMap((group) => {
+    const head = `${partitionName(group.partition)}: ${explainOutcome(group.kind)}, ${countOf(group.inputs, "file")} as before`;
+    const certain = group.kind === "unknown" ? head.replace(/, [^,]*$/, "") : head;
+    const reason = group.reason === undefined ? [] : wrap(printable(group.reason), view.width - 4);
+    return [`  ${certain}`, ...reason.map((line) => `    ${line}`)];
+  });
+  const more = failed.length - MOST_FAILURES;
+  return [
+    ...heading(`Groups not published: ${formatCount(failed.length)}`, view),
+    ...lines,
+    ...(more > 0 ? [`  … and ${countOf(more, "more group")} (all: --json)`] : []),
+  ];
+}
+
+/** What stands between a run and success; null where nothing does. */
+export function problemOfRun(result: RunResult, next: NextSteps): Problem | null {
+  const failed = countOf(result.groups.filter(({ kind }) => kind !== "published").length, "group");
+  const because = result.reason === undefined ? "" : `: ${result.reason}`;
+  switch (result.kind) {
+    case "published":
+    case "nothing_to_do":
+      return null;
+    case "partly_published":
+      return problem(
+        `${failed} not published${because}`,
+        "their files stay as they were",
+        `${next.plan} shows what is left`,
+      );
+    case "rolled_back":
+      return problem(
+        `nothing was published${because}`,
+        "all files stay as they were",
+        `${next.plan} plans again`,
+      );
+    case "cancelled":
+      return problem("the run was cancelled", "all files stay as they were", `${next.plan} plans again`);
+    case "unknown":
+      return problem(
+        `the outcome is not known${because}`,
+        "nothing was deleted",
+        `${next.recover} finishes or rolls back the run`,
+      );
+    case "refused":
+      return problem(
+        result.reason ?? "the plan was refused",
+        "nothing was changed",
+        `${next.plan} makes a new plan`,
+      );
+    default:
+      return assertNever(result.kind);
+  }
+}
+
+function problem(message: string, notDone: string, hint: string): Problem {
+  return { message, notDone, hint };
+}

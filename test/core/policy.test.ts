@@ -1,0 +1,83 @@
+import { POLICY_OPTIONS, type PolicyInput, resolvePolicy } from "@tamp/core";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { policyOf } from "../support/datasets.ts";
+
+const MIB = 2 ** 20;
+
+test("the defaults", () => {
+  expect(policyOf()).toEqual({
+    targetBytes: 128 * MIB,
+    smallFileBytes: 96 * MIB,
+    oversizeBytes: Math.ceil(1.8 * 128 * MIB),
+    targetRows: null,
+    rowsPerGroup: 122_880,
+    minFiles: 12,
+    minAgeMs: 3_600_000,
+    settleMs: 2_000,
+    compression: null,
+    allow: [],
+    maxRunBytes: null,
+    maxRunGroups: null,
+  });
+});
+
+describe("bad values are named with their threshold", () => {
+  const rows: readonly (readonly [PolicyInput, readonly (keyof PolicyInput)[]])[] = [
+    [{ targetSize: 0 }, ["targetSize"]],
+    [{ targetSize: -5 }, ["targetSize"]],
+    [{ targetSize: "many" }, ["targetSize"]],
+    [{ targetSize: "-1MB" }, ["targetSize"]],
+    [{ smallFile: "0" }, ["smallFile"]],
+    [{ targetSize: "1MiB", smallFile: "2MiB" }, ["smallFile"]],
+    [{ targetRows: 1.5 }, ["targetRows"]],
+    [{ targetRows: Number.NaN }, ["targetRows"]],
+    [{ rowsPerGroup: 2047 }, ["rowsPerGroup"]],
+    [{ minFiles: 1 }, ["minFiles"]],
+    [{ minAgeMs: -1 }, ["minAgeMs"]],
+    [{ settleMs: -1 }, ["settleMs"]],
+    [{ maxRunBytes: "0MiB" }, ["maxRunBytes"]],
+    [{ maxRunGroups: Number.POSITIVE_INFINITY }, ["maxRunGroups"]],
+    [{ compression: "lzo" }, ["compression"]],
+    [{ compression: "ZSTD" }, ["compression"]],
+    [{ allow: ["int96", "everything"] }, ["allow"]],
+    [{ allow: ["metadata:"] }, ["allow"]],
+    [{ targetSize: 0, minFiles: 0, allow: ["x"] }, ["targetSize", "minFiles", "allow"]],
+  ];
+  test.each(rows)("%j: %j", (input, thresholds) => {
+    const result = resolvePolicy(input);
+    const problems = result.kind === "invalid" ? result.problems : [];
+    expect(problems.map(({ threshold }) => threshold)).toEqual(thresholds);
+    for (const { threshold, message } of problems) expect(message).toContain(threshold);
+  });
+
+  const waits = new Set<string>(["minAgeMs", "settleMs"]);
+  test.each(Object.keys(POLICY_OPTIONS) as (keyof typeof POLICY_OPTIONS)[])("%s: zero and less", (name) => {
+    fc.assert(
+      fc.property(fc.integer({ max: waits.has(name) ? -1 : 0 }), (value) => {
+        const result = resolvePolicy({ [name]: value });
+        expect(result.kind === "invalid" && result.problems.map(({ threshold }) => threshold)).toEqual([
+          name,
+        ]);
+      }),
+      { numRuns: 20 },
+    );
+  });
+});
+
+test.each<readonly [PolicyInput, Partial<ReturnType<typeof policyOf>>]>([
+  [
+    { minAgeMs: 0, settleMs: 0 },
+    { minAgeMs: 0, settleMs: 0 },
+  ],
+  [{ targetSize: "1MB" }, { targetBytes: 1_000_000, smallFileBytes: 750_000, oversizeBytes: 1_800_000 }],
+  [{ targetSize: 1 }, { targetBytes: 1, smallFileBytes: 1, oversizeBytes: 2 }],
+  [{ targetSize: "1MiB", smallFile: "1MiB" }, { smallFileBytes: MIB }],
+  [{ allow: ["int96", "metadata:pandas", "enum", "int96"] }, { allow: ["enum", "int96", "metadata:pandas"] }],
+  [
+    { compression: "zstd", targetRows: 5 },
+    { compression: "zstd", targetRows: 5 },
+  ],
+])("%j is taken", (input, expected) => {
+  expect(policyOf(input)).toMatchObject(expected);
+});

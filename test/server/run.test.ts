@@ -1,0 +1,301 @@
+import {
+  copyFileSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { DaemonClient } from "../../server/src/cli/client.ts";
+import type { Engine, EngineSession, RewriteTask } from "../../server/src/engine.ts";
+import { decodeRows } from "../../server/src/footer.ts";
+import type { PlanDocument, RunResult, WirePolicy } from "../../server/src/protocol.ts";
+import { createTestBench, type TestBench } from "../support/daemon.ts";
+import { type FileSpec, makeRoot, parquetBytes, writeDataset } from "../support/dataset.ts";
+
+let bench: TestBench;
+const roots: string[] = [];
+
+beforeAll(async () => {
+  bench = await createTestBench();
+});
+afterAll(() => bench.dispose());
+afterEach(() => {
+  for (const root of roots.splice(0)) {
+    rmSync(root, { recursive: true, force: true });
+    rmSync(workspaceOf(root), { recursive: true, force: true });
+  }
+});
+
+const POLICY: WirePolicy = { minFiles: 2, settleMs: 0, allow: ["nullability", "time-unit"] };
+
+function workspaceOf(root: string): string {
+  return join(dirname(root), `.${basename(root)}.tamp`);
+}
+
+function dataset(files: Readonly<Record<string, FileSpec>>): string {
+  const root = writeDataset(makeRoot(), files);
+  roots.push(root);
+  return root;
+}
+
+/** `count` files of 100 rows in each of the partitions. */
+function smallFiles(partitions: readonly string[], count = 4): Record<string, FileSpec> {
+  const names = Array.from({ length: count }, (_, index) => index);
+  return Object.fromEntries(
+    partitions.flatMap((partition) =>
+      names.map((n) => [`${partition}/part-${n}.parquet`, { rows: 100, from: n * 100 }]),
+    ),
+  );
+}
+
+async function open(client: DaemonClient, root: string, policy: WirePolicy = POLICY): Promise<void> {
+  await client.request("tamp/dataset/open", { dataset: root, policy, watch: false });
+}
+
+async function plan(client: DaemonClient, root: string): Promise<PlanDocument> {
+  const { planId } = await client.request("tamp/plan", { dataset: root, operation: "compact", sync: true });
+  return client.request("tamp/plan/document", { planId });
+}
+
+async function compact(client: DaemonClient, root: string): Promise<RunResult> {
+  const { planId } = await plan(client, root);
+  return client.request("tamp/execute", { dataset: root, planId, overlapMs: 0 });
+}
+
+function files(root: string): readonly string[] {
+  const names = readdirSync(root, { recursive: true, encoding: "utf8" });
+  return names.filter((name) => lstatSync(join(root, name)).isFile()).sort();
+}
+
+function fingerprints(root: string): Readonly<Record<string, string>> {
+  const print = (name: string): string =>
+    `${statSync(join(root, name)).ino} ${readFileSync(join(root, name)).toString("base64")}`;
+  return Object.fromEntries(files(root).map((name) => [name, print(name)]));
+}
+
+async function ids(root: string, name: string): Promise<readonly number[]> {
+  const rows = await decodeRows(join(root, name), 0, 1e9);
+  return rows.map((row) => Number(Object.values(row)[0]));
+}
+
+describe("compact", () => {
+  it("rewrites each partition into one file with all rows in their order, then has nothing to do", async () => {
+    const root = dataset({ ...smallFiles(["month=1", "month=10"]), "month=2/alone.parquet": { rows: 5 } });
+    const client = await bench.start();
+    await open(client, root);
+    const document = await plan(client, root);
+    expect(document.kind).toBe("planned");
+    expect(document.stats).toMatchObject({
+      beforeFileCount: 9,
+      afterFileCount: 3,
+      compactedFileCount: 8,
+      dryRun: true,
+    });
+    const result = await compact(client, root);
+    expect(result).toMatchObject({
+      kind: "published",
+      validation: { rowsCompared: 800, groupsPassed: 2, groupsFailed: 0 },
+    });
+    expect(Object.keys(result.stats)).toEqual(Object.keys(document.stats));
+    expect(result.stats).toMatchObject({
+      beforeFileCount: 9,
+      afterFileCount: 3,
+      compactedFileCount: 8,
+      dryRun: false,
+    });
+    expect(files(root)).toHaveLength(3);
+    for (const { outputs } of result.groups) {
+      expect(await ids(root, outputs[0]?.path ?? "")).toEqual(Array.from({ length: 400 }, (_, id) => id));
+    }
+    expect((await plan(client, root)).kind).toBe("nothing_to_do");
+    expect((await compact(client, root)).kind).toBe("nothing_to_do");
+  });
+
+  it("is undone to the same inodes and bytes, and only once", async () => {
+    const root = dataset(smallFiles(["a", "b"]));
+    const before = fingerprints(root);
+    const client = await bench.start();
+    await open(client, root);
+    await compact(client, root);
+    expect(files(root)).toHaveLength(2);
+    expect(await client.request("tamp/undo", { dataset: root })).toMatchObject({
+      kind: "undone",
+      restoredFiles: 8,
+      withdrawnFiles: 2,
+    });
+    expect(fingerprints(root)).toEqual(before);
+    expect((await client.request("tamp/undo", { dataset: root })).kind).toBe("nothing_to_do");
+    const { runs } = await client.request("tamp/runs", { dataset: root });
+    expect(runs.map((run) => run.state)).toEqual(["undone"]);
+  });
+
+  it("undoes latest first: an earlier run whose output was rewritten names the later run", async () => {
+    const root = dataset(smallFiles([""], 4));
+    const client = await bench.start();
+    await open(client, root, { ...POLICY, minAgeMs: 0 });
+    const first = await compact(client, root);
+    copyFileSync(join(root, first.groups[0]?.outputs[0]?.path ?? ""), join(root, "late.parquet"));
+    const second = await compact(client, root);
+    expect(second.kind).toBe("published");
+    const refused = await client.request("tamp/undo", { dataset: root, runId: first.runId });
+    expect(refused).toMatchObject({ kind: "refused" });
+    expect(refused.reason).toContain(second.runId);
+    expect((await client.request("tamp/undo", { dataset: root })).runId).toBe(second.runId);
+    expect((await client.request("tamp/undo", { dataset: root })).runId).toBe(first.runId);
+    expect(files(root)).toHaveLength(5);
+  });
+
+  it("keeps rows apart whose schema differs, and key-value metadata with its file", async () => {
+    const keyValues = [{ key: "writer", value: 'it\'s "one"' }];
+    const root = dataset({
+      "a.parquet": { rows: 3, keyValues },
+      "b.parquet": { rows: 3, from: 3, keyValues },
+      "c.parquet": { rows: 3 },
+      "d.parquet": { rows: 3, extra: ["more"] },
+    });
+    const client = await bench.start();
+    await open(client, root);
+    const document = await plan(client, root);
+    expect(document.groups.map((group) => group.inputs.map((file) => file.path))).toEqual([
+      ["a.parquet", "b.parquet"],
+    ]);
+    expect(document.skipped.map(({ path, reason }) => [path, reason])).toEqual([
+      ["c.parquet", "foreign_schema"],
+      ["d.parquet", "foreign_schema"],
+    ]);
+    expect((await compact(client, root)).kind).toBe("published");
+  });
+
+  it("splits a file with too many rows and keeps the order across the parts", async () => {
+    const root = dataset({ "big.parquet": { rows: 10_000 } });
+    const client = await bench.start();
+    await open(client, root, { ...POLICY, targetRows: 3_000 });
+    const result = await compact(client, root);
+    expect(result.groups[0]?.outputs.map((output) => output.rows)).toEqual([2500, 2500, 2500, 2500]);
+    const all = await Promise.all((result.groups[0]?.outputs ?? []).map((output) => ids(root, output.path)));
+    expect(all.flat()).toEqual(Array.from({ length: 10_000 }, (_, id) => id));
+  });
+
+  it("takes names that mean something to a shell, a glob or SQL", async () => {
+    const names = [
+      "a[12].parquet",
+      "it's.parquet",
+      "x*.parquet",
+      "~.parquet",
+      "-f.parquet",
+      "a;DROP.parquet",
+      "a\nb.parquet",
+      "%2F.parquet",
+    ];
+    const root = dataset({
+      ...Object.fromEntries(names.map((name) => [`k=v=w/${name}`, { rows: 2 }])),
+      "k=v=w/a1.txt": new Uint8Array(3),
+    });
+    const client = await bench.start();
+    await open(client, root);
+    const result = await compact(client, root);
+    expect(result).toMatchObject({ kind: "published", stats: { compactedFileCount: names.length } });
+    expect(files(root)).toHaveLength(2);
+  });
+});
+
+describe("a plan", () => {
+  it("that another hand edited, or that leads outside, is refused", async () => {
+    const root = dataset(smallFiles(["a"]));
+    const client = await bench.start();
+    await open(client, root);
+    const document = await plan(client, root);
+    const [group] = document.groups;
+    if (group === undefined) throw new Error("no group");
+    const edits: readonly PlanDocument[] = [
+      { ...document, groups: [{ ...group, codec: "gzip" }] },
+      { ...document, groups: [{ ...group, inputs: group.inputs.slice(1) }] },
+      {
+        ...document,
+        groups: [
+          {
+            ...group,
+            partition: "..",
+            inputs: group.inputs.map((file) => ({ ...file, path: "../x.parquet" })),
+          },
+        ],
+      },
+    ];
+    for (const edited of edits) {
+      await expect(client.request("tamp/execute", { dataset: root, plan: edited })).rejects.toMatchObject({
+        code: "InvalidParams",
+      });
+    }
+    expect(files(root)).toHaveLength(4);
+    expect((await client.request("tamp/execute", { dataset: root, plan: document })).kind).toBe("published");
+    expect(await client.request("tamp/execute", { dataset: root, plan: document })).toMatchObject({
+      kind: "refused",
+    });
+  });
+
+  it.each([
+    { what: "removed", change: (path: string) => rmSync(path) },
+    { what: "rewritten", change: (path: string) => writeFileSync(path, parquetBytes({ rows: 7 })) },
+    { what: "replaced", change: (path: string) => renameSync(path.replace("part-1", "part-2"), path) },
+  ])("is refused as stale when a source was $what meanwhile", async ({ change }) => {
+    const root = dataset(smallFiles(["a"]));
+    const client = await bench.start();
+    await open(client, root);
+    const document = await plan(client, root);
+    change(join(root, "a/part-1.parquet"));
+    const before = fingerprints(root);
+    const result = await client.request("tamp/execute", { dataset: root, plan: document });
+    expect(result.kind).toBe("refused");
+    expect(result.reason).toContain("stale");
+    expect(fingerprints(root)).toEqual(before);
+  });
+});
+
+/** Engines that break one promise each: validation must stop every one of them. */
+const MUTANTS: readonly { readonly what: string; readonly task: (task: RewriteTask) => RewriteTask }[] = [
+  { what: "drops a file", task: (task) => ({ ...task, inputs: task.inputs.slice(1) }) },
+  {
+    what: "doubles a file",
+    task: (task) => ({ ...task, inputs: [...task.inputs.slice(0, 2), ...task.inputs.slice(0, 2)] }),
+  },
+  { what: "swaps files", task: (task) => ({ ...task, inputs: [...task.inputs].reverse() }) },
+  { what: "writes another codec", task: (task) => ({ ...task, codec: "gzip" }) },
+  { what: "invents metadata", task: (task) => ({ ...task, keyValues: [{ key: "x", value: "y" }] }) },
+  { what: "writes tiny row groups", task: (task) => ({ ...task, rowsPerGroup: 2_048 }) },
+];
+
+describe("validation", () => {
+  it.each(MUTANTS)("stops an engine that $what", async ({ task }) => {
+    const root = dataset(
+      Object.fromEntries([0, 1, 2, 3].map((n) => [`p${n}.parquet`, { rows: 1500, from: n * 1500 }])),
+    );
+    const before = fingerprints(root);
+    const wrapEngine = (engine: Engine): Engine => mutant(engine, task);
+    const client = await bench.start({ wrapEngine });
+    await open(client, root);
+    const result = await compact(client, root);
+    expect(result.kind).toBe("rolled_back");
+    expect(fingerprints(root)).toEqual(before);
+    expect((await client.request("tamp/recover", { dataset: root })).kind).toBe("nothing_to_do");
+  });
+});
+
+function mutant(engine: Engine, change: (task: RewriteTask) => RewriteTask): Engine {
+  return {
+    ...engine,
+    async start(limits): Promise<EngineSession> {
+      const session = await engine.start(limits);
+      return {
+        rewrite: (task, onProgress) => session.rewrite(change(task), onProgress),
+        digest: (task) => session.digest(task),
+        kill: () => session.kill(),
+        dispose: () => session.dispose(),
+      };
+    },
+  };
+}
