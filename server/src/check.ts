@@ -15,7 +15,8 @@ export interface ParamReader {
 }
 
 export function readParams(params: unknown): ParamReader {
-  const fields: Readonly<Record<string, unknown>> = isObject(params) ? params : {};
+  const fields: unknown = params ?? {};
+  if (!isObject(fields)) throw invalid("params must be an object");
   const optional = <T>(name: string, is: (value: unknown) => value is T, what: string): T | undefined => {
     const value = fields[name];
     if (value === undefined || value === null) return undefined;

@@ -18,8 +18,10 @@ import {
 import {
   type CancellationToken,
   createRpc,
+  createWriter,
   ErrorCodes,
   type MessageConnection,
+  type MessageWriter,
   ResponseError,
 } from "./rpc.ts";
 import { FrameGuard } from "./wire.ts";
@@ -67,27 +69,22 @@ const REQUEST_CANCELLED = -32800;
  */
 export async function serveConnection(options: ServeOptions): Promise<number> {
   const { daemon, input, output } = options;
-  const connection = createRpc(guardedInput(input, output), output);
+  const writer = createWriter(output);
+  const connection = createRpc(guardedInput(input, writer), writer);
   const session: Session = { lifecycle: "new", trusted: true };
   const ended = new Promise<void>((resolve) => {
     connection.onNotification("exit", resolve);
     connection.onClose(resolve);
     input.once("end", resolve);
     input.once("close", resolve);
+    input.once("error", () => resolve());
     output.once("error", () => resolve());
   });
-  connection.onRequest("initialize", (params: unknown) => {
-    if (session.lifecycle !== "new")
-      throw new ResponseError(ErrorCodes.InvalidRequest, "initialize was sent twice");
-    session.lifecycle = "running";
-    const read = readParams(params);
-    const initial = readParams(read.optionalObject("initializationOptions"));
-    session.trusted = initial.optionalBoolean("trusted") ?? true;
-    const pid = read.optionalNumber("processId");
-    if (pid !== undefined) options.onClientProcess(pid);
-    return initializeResult(daemon);
-  });
+  connection.onRequest("initialize", (...args: unknown[]) =>
+    answered(() => initialize(options, session, readCall(args).params)),
+  );
   connection.onRequest("shutdown", () => {
+    requireRunning(session);
     session.lifecycle = "shut_down";
     return null;
   });
@@ -102,29 +99,55 @@ export async function serveConnection(options: ServeOptions): Promise<number> {
   return session.lifecycle === "shut_down" ? 0 : 1;
 }
 
+function initialize(options: ServeOptions, session: Session, params: unknown): InitializeResult {
+  if (session.lifecycle !== "new") {
+    throw new ResponseError(ErrorCodes.InvalidRequest, "initialize was sent twice");
+  }
+  const read = readParams(params);
+  const initial = readParams(read.optionalObject("initializationOptions"));
+  const trusted = initial.optionalBoolean("trusted") ?? true;
+  const pid = read.optionalNumber("processId");
+  session.lifecycle = "running";
+  session.trusted = trusted;
+  if (pid !== undefined) options.onClientProcess(pid);
+  return initializeResult(options.daemon);
+}
+
+function requireRunning({ lifecycle }: Session): void {
+  if (lifecycle === "new") throw new ResponseError(NOT_INITIALIZED, "initialize must be sent first");
+  if (lifecycle === "shut_down") {
+    throw new ResponseError(ErrorCodes.InvalidRequest, "the server was shut down");
+  }
+}
+
 function bind(connection: MessageConnection, daemon: Daemon, method: Method, session: Session): void {
-  connection.onRequest(method, async (params: unknown, token: CancellationToken): Promise<unknown> => {
-    const { lifecycle, trusted } = session;
-    if (lifecycle === "new") throw new ResponseError(NOT_INITIALIZED, "initialize must be sent first");
-    if (lifecycle === "shut_down")
-      throw new ResponseError(ErrorCodes.InvalidRequest, "the server was shut down");
-    const abort = new AbortController();
-    const cancelled = token.onCancellationRequested(() => abort.abort());
-    const notify: HandlerContext["notify"] = (name, value) => send(connection, name, value);
-    try {
-      return await HANDLERS[method]({
-        daemon,
-        params: readParams(params),
-        signal: abort.signal,
-        trusted,
-        notify,
-      });
-    } catch (error) {
-      throw toResponseError(error);
-    } finally {
-      cancelled.dispose();
-    }
-  });
+  connection.onRequest(method, (...args: unknown[]) =>
+    answered(async (): Promise<unknown> => {
+      requireRunning(session);
+      const { params, token } = readCall(args);
+      const abort = new AbortController();
+      if (token.isCancellationRequested) abort.abort();
+      const cancelled = token.onCancellationRequested(() => abort.abort());
+      const notify: HandlerContext["notify"] = (name, value) => void send(connection, name, value);
+      const { trusted } = session;
+      const context = { daemon, params: readParams(params), signal: abort.signal, trusted, notify };
+      return HANDLERS[method](context).finally(() => cancelled.dispose());
+    }),
+  );
+}
+
+/** What vscode-jsonrpc calls a handler with: no params are left out, positional ones spread; the token is last. */
+function readCall(args: readonly unknown[]): { readonly params: unknown; readonly token: CancellationToken } {
+  const params = args.length > 2 ? args.slice(0, -1) : args.length === 2 ? args[0] : undefined;
+  return { params, token: args.at(-1) as CancellationToken };
+}
+
+async function answered<T>(work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw toResponseError(error);
+  }
 }
 
 function initializeResult(daemon: Daemon): InitializeResult {
@@ -147,7 +170,7 @@ function forward(connection: MessageConnection, daemon: Daemon, event: DaemonEve
   if (event.kind === "changed") {
     const { generation, added, changed, removed } = event.change;
     const summary = dataset.summary();
-    send(connection, "tamp/dataset/changed", {
+    void send(connection, "tamp/dataset/changed", {
       dataset: dataset.root,
       generation,
       summary,
@@ -165,23 +188,36 @@ function forward(connection: MessageConnection, daemon: Daemon, event: DaemonEve
   );
 }
 
-/** A client that has gone away hears nothing; the end of its stream ends the daemon. */
-function send(connection: MessageConnection, method: string, params: unknown): void {
-  connection.sendNotification(method, params).catch(() => {});
+/** A client that has gone away hears nothing, and no run fails of it: the end of its stream ends the daemon. */
+async function send(connection: MessageConnection, method: string, params: unknown): Promise<void> {
+  try {
+    await connection.sendNotification(method, params);
+  } catch {
+    // A closed connection throws, a broken one rejects.
+  }
 }
 
 /** Frames that are not JSON-RPC get their error here; a lost framing ends the connection. */
-function guardedInput(input: Readable, output: Writable): Readable {
+function guardedInput(input: Readable, writer: MessageWriter): Readable {
   const guard = new FrameGuard(({ code, message, fatal }) => {
-    const body = JSON.stringify({ jsonrpc: "2.0", id: null, error: { code, message } });
-    output.write(`Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
-    if (fatal) input.destroy();
+    const answer: ErrorAnswer = { jsonrpc: "2.0", id: null, error: { code, message } };
+    const end = (): void => {
+      if (fatal) input.destroy();
+    };
+    writer.write(answer).then(end, end);
   });
   return input.pipe(guard).pipe(new PassThrough());
 }
 
+interface ErrorAnswer {
+  readonly jsonrpc: "2.0";
+  readonly id: null;
+  readonly error: { readonly code: number; readonly message: string };
+}
+
 /** The one place where errors become numbers of the wire. */
-function toResponseError(error: unknown): ResponseError<WireErrorData> {
+function toResponseError(error: unknown): ResponseError<WireErrorData | undefined> {
+  if (error instanceof ResponseError) return error;
   if (error instanceof TampError) {
     const { code, message, hint, notDone } = error;
     const number = code === "Cancelled" ? REQUEST_CANCELLED : ERROR_CODES[code];

@@ -53,7 +53,7 @@ export class Daemon {
     const known = this.datasets.get(root);
     const dataset = known ?? this.create(root, request);
     if (known !== undefined) {
-      known.setPolicy(request.policy);
+      await known.setPolicy(request.policy);
       known.workspace = request.workspace;
     }
     this.datasets.set(root, dataset);

@@ -1,9 +1,5 @@
 import type { ColumnSchema, FileKeyValue } from "@tamp/core";
-import { columnsOf } from "./footer-schema.ts";
-
-type Footer = Parameters<typeof columnsOf>[0];
-type RowGroup = Footer["row_groups"][number];
-type ColumnChunk = NonNullable<RowGroup["columns"][number]["meta_data"]>;
+import type { WalkedChunk, WalkedFooter, WalkedGroup } from "./footer-walk.ts";
 
 /** What a footer says, checked against the file that it ends. */
 export interface FooterFacts {
@@ -40,17 +36,23 @@ const MAX_KEY_VALUE_BYTES = 16 * 2 ** 20;
 const MAX_EXPANSION = 100_000;
 const MIN_EXPANSION_BYTES = 2 ** 20;
 
+/** Indexed by the number that the format gives them. */
+const CODECS = ["uncompressed", "snappy", "gzip", "lzo", "brotli", "lz4", "zstd", "lz4_raw"];
+
 /** Throws `Unsupported`, or an error whose message says what is wrong. `dataEnd`: where the footer begins. */
-export function factsOf(footer: Footer, dataEnd: number): FooterFacts {
-  const columns = columnsOf(footer);
-  const groups = footer.row_groups;
+export function factsOf(
+  footer: WalkedFooter,
+  columns: readonly ColumnSchema[],
+  dataEnd: number,
+): FooterFacts {
+  const { groups, keyValues } = footer;
   if (columns.length === 0) throw new Unsupported("no columns");
   if (columns.length > MAX_COLUMNS) throw new Unsupported(`${columns.length} columns`);
   if (groups.length > MAX_ROW_GROUPS) throw new Unsupported(`${groups.length} row groups`);
-  const keyValues = keyValuesOf(footer);
+  checkKeyValues(keyValues);
   const tally = createTally();
   for (const group of groups) addGroup(tally, group, columns, dataEnd);
-  const rows = count(footer.num_rows, "rows");
+  const rows = count(footer.rows, "rows");
   if (tally.rows !== rows) throw new Error(`${rows} rows, but ${tally.rows} in its row groups`);
   checkExpansion(tally);
   return {
@@ -60,19 +62,17 @@ export function factsOf(footer: Footer, dataEnd: number): FooterFacts {
     compressedBytes: tally.compressedBytes,
     uncompressedBytes: tally.uncompressedBytes,
     codecs: codecsOf(tally),
-    createdBy: footer.created_by ?? "",
+    createdBy: footer.createdBy,
     columns,
     keyValues,
-    aids: { ...tally.aids },
+    aids: tally.aids,
     floatZeroPossible: tally.floatZeroPossible,
   };
 }
 
-function keyValuesOf(footer: Footer): readonly FileKeyValue[] {
-  const keyValues = (footer.key_value_metadata ?? []).map(({ key, value }) => ({ key, value: value ?? "" }));
+function checkKeyValues(keyValues: readonly FileKeyValue[]): void {
   const length = keyValues.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
   if (length > MAX_KEY_VALUE_BYTES) throw new Unsupported(`${length} bytes of key-value metadata`);
-  return keyValues;
 }
 
 function checkExpansion({ compressedBytes, uncompressedBytes }: Tally): void {
@@ -87,7 +87,8 @@ interface Tally {
   compressedBytes: number;
   uncompressedBytes: number;
   floatZeroPossible: boolean;
-  readonly codecBytes: Map<string, number>;
+  /** Stored bytes by codec number. */
+  readonly codecBytes: Map<number, number>;
   readonly aids: { pageIndex: boolean; bloomFilter: boolean; sortingColumns: boolean };
 }
 
@@ -103,76 +104,78 @@ function createTally(): Tally {
   };
 }
 
-function addGroup(tally: Tally, group: RowGroup, columns: readonly ColumnSchema[], dataEnd: number): void {
-  const rows = count(group.num_rows, "rows");
-  if (group.columns.length !== columns.length) {
-    throw new Error(`${group.columns.length} column chunks for ${columns.length} columns`);
+function addGroup(tally: Tally, group: WalkedGroup, columns: readonly ColumnSchema[], dataEnd: number): void {
+  const rows = count(group.rows, "rows");
+  if (group.chunks.length !== columns.length) {
+    throw new Error(`${group.chunks.length} column chunks for ${columns.length} columns`);
   }
-  tally.rows += rows;
+  tally.rows = safe(tally.rows + rows, "rows");
   tally.largestRowGroupRows = Math.max(tally.largestRowGroupRows, rows);
-  if ((group.sorting_columns?.length ?? 0) > 0) tally.aids.sortingColumns = true;
-  for (const [index, stored] of group.columns.entries()) {
+  tally.aids.sortingColumns ||= group.sorted;
+  for (const [index, chunk] of group.chunks.entries()) {
     const column = columns[index];
-    if (stored.crypto_metadata !== undefined) throw new Unsupported("encrypted columns");
-    if ((stored.file_path ?? "") !== "") throw new Unsupported("column data in other files");
-    const chunk = stored.meta_data;
-    if (chunk === undefined || column === undefined) throw new Error("a column chunk is not described");
-    if (stored.column_index_offset !== undefined || stored.offset_index_offset !== undefined) {
-      tally.aids.pageIndex = true;
-    }
+    if (chunk.encrypted) throw new Unsupported("encrypted columns");
+    if (chunk.external) throw new Unsupported("column data in other files");
+    if (!chunk.described || column === undefined) throw new Error("a column chunk is not described");
     checkChunk(chunk, column, rows, dataEnd);
     addChunk(tally, chunk, column);
   }
 }
 
 /** The chunk lies between the magic at the head and the footer, and holds as many values as its group has rows. */
-function checkChunk(chunk: ColumnChunk, column: ColumnSchema, rows: number, dataEnd: number): void {
-  const bytes = count(chunk.total_compressed_size, "bytes");
-  const page = count(chunk.data_page_offset, "offset");
-  const dictionary = count(chunk.dictionary_page_offset ?? 0n, "offset");
-  const start = dictionary > 0 ? Math.min(dictionary, page) : page;
-  if (start + bytes > dataEnd) throw new Error(`column ${column.path} reaches beyond the data`);
-  const values = count(chunk.num_values, "values");
+function checkChunk(chunk: WalkedChunk, column: ColumnSchema, rows: number, dataEnd: number): void {
+  const page = count(chunk.dataPage, "offset");
+  const start = chunk.dictionaryPage > 0 ? Math.min(chunk.dictionaryPage, page) : page;
+  if (chunk.dictionaryPage < -1) throw new Error(`${chunk.dictionaryPage} offset`);
+  if (start + count(chunk.compressedBytes, "bytes") > dataEnd) {
+    throw new Error(`column ${column.path} reaches beyond the data`);
+  }
+  const values = count(chunk.values, "values");
   if (!column.repetition.includes("*") && values !== rows) {
     throw new Error(`column ${column.path} has ${values} values for ${rows} rows`);
   }
 }
 
-function addChunk(tally: Tally, chunk: ColumnChunk, column: ColumnSchema): void {
-  const bytes = count(chunk.total_compressed_size, "bytes");
-  const codec: string | undefined = chunk.codec;
-  if (codec === undefined) throw new Unsupported("an unknown codec");
-  tally.codecBytes.set(codec, (tally.codecBytes.get(codec) ?? 0) + bytes);
-  tally.compressedBytes = safe(tally.compressedBytes + bytes, "bytes");
-  tally.uncompressedBytes = safe(
-    tally.uncompressedBytes + count(chunk.total_uncompressed_size, "bytes"),
-    "bytes",
-  );
-  if (chunk.bloom_filter_offset !== undefined) tally.aids.bloomFilter = true;
-  if (!tally.floatZeroPossible && isFloat(column)) tally.floatZeroPossible = mayHoldZero(chunk);
+function addChunk(tally: Tally, chunk: WalkedChunk, column: ColumnSchema): void {
+  const { codec, compressedBytes } = chunk;
+  tally.codecBytes.set(codec, (tally.codecBytes.get(codec) ?? 0) + compressedBytes);
+  tally.compressedBytes = safe(tally.compressedBytes + compressedBytes, "bytes");
+  tally.uncompressedBytes = safe(tally.uncompressedBytes + count(chunk.uncompressedBytes, "bytes"), "bytes");
+  tally.aids.pageIndex ||= chunk.pageIndex;
+  tally.aids.bloomFilter ||= chunk.bloomFilter;
+  tally.floatZeroPossible ||= isFloat(column) && mayHoldZero(chunk, column);
 }
 
 function isFloat({ physicalType, logicalType }: ColumnSchema): boolean {
   return physicalType === "FLOAT" || physicalType === "DOUBLE" || logicalType === "FLOAT16";
 }
 
-function mayHoldZero({ statistics, num_values }: ColumnChunk): boolean {
-  if (statistics?.null_count !== undefined && BigInt(statistics.null_count) === num_values) return false;
-  const low = statistics?.min_value ?? statistics?.min;
-  const high = statistics?.max_value ?? statistics?.max;
-  return typeof low !== "number" || typeof high !== "number" || !(low > 0 || high < 0);
+function mayHoldZero({ nulls, values, low, high }: WalkedChunk, column: ColumnSchema): boolean {
+  if (nulls === values) return false;
+  return !(floatOf(low, column) > 0 || floatOf(high, column) < 0);
+}
+
+/** NaN where there is no bound, which proves nothing. */
+function floatOf(bytes: Uint8Array | null, { physicalType }: ColumnSchema): number {
+  if (bytes === null) return Number.NaN;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (physicalType === "FLOAT" && bytes.length === 4) return view.getFloat32(0, true);
+  return physicalType === "DOUBLE" && bytes.length === 8 ? view.getFloat64(0, true) : Number.NaN;
 }
 
 function codecsOf({ codecBytes }: Tally): readonly string[] {
   return [...codecBytes]
-    .sort(([a, aBytes], [b, bBytes]) => bBytes - aBytes || (a < b ? -1 : 1))
-    .map(([codec]) => codec.toLowerCase());
+    .sort(([a, aBytes], [b, bBytes]) => bBytes - aBytes || a - b)
+    .map(([number]) => {
+      const codec = CODECS[number];
+      if (codec === undefined) throw new Unsupported(`an unknown codec (${number})`);
+      return codec;
+    });
 }
 
-function count(value: bigint, what: string): number {
-  const number = Number(value);
-  if (typeof value !== "bigint" || number < 0) throw new Error(`${String(value)} ${what}`);
-  return safe(number, what);
+function count(value: number, what: string): number {
+  if (value < 0) throw new Error(`${value} ${what}`);
+  return safe(value, what);
 }
 
 function safe(value: number, what: string): number {

@@ -1,4 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import type { ColumnSchema } from "@tamp/core";
 import {
   asyncBufferFromFile,
   type FileMetaData,
@@ -8,6 +9,8 @@ import {
   type SchemaElement,
 } from "hyparquet";
 import { type FooterFacts, factsOf, Unsupported } from "./footer-facts.ts";
+import { columnsOf } from "./footer-schema.ts";
+import { walkFooter } from "./footer-walk.ts";
 
 export type { FooterFacts, ReaderAids } from "./footer-facts.ts";
 
@@ -139,13 +142,28 @@ function footerLengthProblem(footerBytes: number, sizeBytes: number): string | n
 
 function parse(tail: Uint8Array, dataEnd: number): FooterResult {
   try {
-    const metadata = parquetMetadata(tail, { parsers: NO_VALUES, geoparquet: false });
-    return { kind: "footer", facts: factsOf(metadata, dataEnd) };
+    const footer = walkFooter(tail.subarray(tail.length - 8 - footerLength(tail), tail.length - 8));
+    return { kind: "footer", facts: factsOf(footer, columnsIn(footer.schema, tail), dataEnd) };
   } catch (error) {
     if (error instanceof Unsupported) return unsupported(error.message);
     const message = error instanceof Error ? error.message : String(error);
     return quarantined(`its footer is damaged: ${message.slice(0, 200)}`);
   }
+}
+
+function footerLength(tail: Uint8Array): number {
+  return new DataView(tail.buffer, tail.byteOffset, tail.byteLength).getUint32(tail.length - 8, true);
+}
+
+/** The files of a dataset mostly share one schema, byte for byte: it is parsed once. */
+let lastSchema: { readonly bytes: Uint8Array; readonly columns: readonly ColumnSchema[] } | null = null;
+
+function columnsIn(schema: Uint8Array, tail: Uint8Array): readonly ColumnSchema[] {
+  if (lastSchema === null || Buffer.compare(lastSchema.bytes, schema) !== 0) {
+    const metadata = parquetMetadata(tail, { parsers: NO_VALUES, geoparquet: false });
+    lastSchema = { bytes: schema.slice(), columns: columnsOf(metadata) };
+  }
+  return lastSchema.columns;
 }
 
 function readHead(fd: number): number {

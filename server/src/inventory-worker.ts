@@ -57,11 +57,20 @@ function readFooters(paths: readonly string[]): Footers {
 function intern(classes: Map<string, SchemaClass>, facts: FooterFacts): string {
   const { columns, aids, floatZeroPossible } = facts;
   const keyValues = comparableKeyValues(facts.keyValues, []);
-  const text = `${schemaText(columns)}\n${JSON.stringify(keyValues)}`;
+  const text = `${textOf(columns)}\n${JSON.stringify(keyValues)}`;
   const known = classes.get(text);
   const id = known?.id ?? createHash("sha256").update(text).digest("hex").slice(0, 16);
   classes.set(text, joinClasses(known, { id, columns, keyValues, aids, floatZeroPossible }));
   return id;
+}
+
+/** Files of one schema mostly share the very array of columns. */
+const texts = new WeakMap<FooterFacts["columns"], string>();
+
+function textOf(columns: FooterFacts["columns"]): string {
+  const text = texts.get(columns) ?? schemaText(columns);
+  texts.set(columns, text);
+  return text;
 }
 
 function beat(index: number): void {

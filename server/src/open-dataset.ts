@@ -55,6 +55,8 @@ interface Job {
 
 /** Milliseconds of quiet before a changed dataset is judged again. */
 const QUIET_MS = 500;
+/** A stream of changes that never pauses is judged at least this often. */
+const MOST_WAIT_MS = 15_000;
 /** A crossed threshold is told again once this much worse. */
 const WORSE_FACTOR = 1.5;
 /** The whole dataset is compared with the disk at least this often while it is watched. */
@@ -74,6 +76,7 @@ export class OpenDataset {
   private ratio: number | null = null;
   private latest: MadePlan | null = null;
   private judgeTimer: NodeJS.Timeout | null = null;
+  private judgeBy: number | null = null;
   private reconcileTimer: NodeJS.Timeout | null = null;
   /** Files to rewrite when the threshold was told last; 0 while it is not crossed. */
   private told = 0;
@@ -90,13 +93,19 @@ export class OpenDataset {
   /** Reads the disk; after this the dataset answers. */
   async start(watch: boolean): Promise<void> {
     await this.refresh();
+    await this.learn();
     if (watch && this.watch === null) await this.startWatching();
   }
 
-  setPolicy(input: PolicyInput): void {
-    this.policy = policyOf(input);
+  async setPolicy(input: PolicyInput): Promise<void> {
+    const policy = policyOf(input);
+    const recount = policy.smallFileBytes !== this.policy.smallFileBytes;
+    this.policy = policy;
     this.policyInput = input;
     this.latest = null;
+    if (!recount) return;
+    await this.inventory.dispose();
+    this.inventory = this.deps.createInventory(this.root, policy.smallFileBytes);
   }
 
   /** Compares with the disk, wholly or in some directories; `ownPaths` are files that our own run touched. */
@@ -112,7 +121,7 @@ export class OpenDataset {
   }
 
   /** Runs change the ratio that estimates are made with. */
-  async learn(): Promise<void> {
+  private async learn(): Promise<void> {
     try {
       const workspace = await locateWorkspace(this.deps.ports.fs, this.root, this.workspace);
       this.ratio = learnedRatio(await listRuns(this.deps.ports.fs, workspace));
@@ -126,7 +135,6 @@ export class OpenDataset {
     const policy =
       Object.keys(policyInput).length === 0 ? this.policy : policyOf({ ...this.policyInput, ...policyInput });
     if (filters.length > 0) this.filtered(filters);
-    await this.learn();
     const { inventory, deps } = this;
     const plan = makePlan({
       files: inventory.files(),
@@ -229,10 +237,14 @@ export class OpenDataset {
   private startNext(): void {
     const { next, started } = start(this.queue, this.deps.ports.now());
     this.queue = next;
-    started?.run().finally(() => {
+    const end = (): void => {
       this.queue = finish(this.queue, this.deps.ports.now());
       this.startNext();
-    });
+    };
+    started
+      ?.run()
+      .then(() => this.learn())
+      .then(end, end);
   }
 
   get running(): boolean {
@@ -295,7 +307,11 @@ export class OpenDataset {
     this.watchState = { kind: "watching" };
     this.watch = await this.deps.watcher.watch(this.root, events);
     await this.refresh();
-    this.reconcileTimer = setInterval(() => this.refreshSoon(null), RECONCILE_MS);
+    // Also judges again: files grow old enough without an event.
+    this.reconcileTimer = setInterval(() => {
+      this.refreshSoon(null);
+      this.scheduleJudging();
+    }, RECONCILE_MS);
     this.reconcileTimer.unref();
   }
 
@@ -310,8 +326,12 @@ export class OpenDataset {
   private scheduleJudging(): void {
     if (this.watch === null) return;
     if (this.judgeTimer !== null) clearTimeout(this.judgeTimer);
-    const wait = Math.max(QUIET_MS, this.policy.settleMs + 100);
+    const now = this.deps.ports.clock();
+    this.judgeBy ??= now + MOST_WAIT_MS;
+    const quiet = Math.max(QUIET_MS, this.policy.settleMs + 100);
+    const wait = Math.max(0, Math.min(quiet, this.judgeBy - now));
     this.judgeTimer = setTimeout(() => {
+      this.judgeBy = null;
       this.judge().catch(() => {
         this.latest = null;
       });

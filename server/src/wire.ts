@@ -13,8 +13,9 @@ export interface WireProblem {
 }
 
 /**
- * Guards the wire in front of vscode-jsonrpc, which has no caps, accepts `12abc` and negative lengths, and never
- * answers -32700: whole valid frames pass unchanged, anything else is reported and dropped.
+ * Guards the wire in front of vscode-jsonrpc, which has no caps, accepts `12abc` and negative lengths, lets the last
+ * of two lengths win and never answers -32700: bodies of whole valid frames pass behind a header of our own, so
+ * that both read the same frames; anything else is reported and dropped.
  */
 export class FrameGuard extends Transform {
   private readonly onProblem: (problem: WireProblem) => void;
@@ -43,7 +44,7 @@ export class FrameGuard extends Transform {
     for (;;) {
       const frame = readFrame(bytes);
       if (frame.kind === "frame") {
-        this.pass(bytes.subarray(0, frame.end), bytes.subarray(frame.start, frame.end));
+        this.pass(bytes.subarray(frame.start, frame.end));
         bytes = bytes.subarray(frame.end);
         continue;
       }
@@ -59,10 +60,12 @@ export class FrameGuard extends Transform {
     }
   }
 
-  private pass(frame: Buffer, body: Buffer): void {
+  private pass(body: Buffer): void {
     const problem = problemOf(body);
-    if (problem === null) this.push(frame);
-    else this.onProblem(problem);
+    if (problem === null) {
+      this.push(`Content-Length: ${body.length}\r\n\r\n`);
+      this.push(body);
+    } else this.onProblem(problem);
   }
 }
 
@@ -77,14 +80,21 @@ function readFrame(bytes: Buffer): Frame {
     return { kind: "broken", message: "the header has no end" };
   if (headerEnd < 0) return { kind: "partial", wanted: bytes.length + 1 };
   if (headerEnd > MOST_HEADER_BYTES) return { kind: "broken", message: "the header is too long" };
-  const header = bytes.toString("latin1", 0, headerEnd);
-  const length = /^content-length:[ \t]*(\d{1,10})[ \t]*$/im.exec(header)?.[1];
-  if (length === undefined) return { kind: "broken", message: "the header has no valid Content-Length" };
-  if (Number(length) > MOST_BODY_BYTES)
+  const length = contentLength(bytes.toString("latin1", 0, headerEnd));
+  if (length === null) return { kind: "broken", message: "the header has no valid Content-Length" };
+  if (length > MOST_BODY_BYTES)
     return { kind: "broken", message: `a message of ${length} bytes is too long` };
   const start = headerEnd + 4;
-  const end = start + Number(length);
+  const end = start + length;
   return bytes.length < end ? { kind: "partial", wanted: end } : { kind: "frame", start, end };
+}
+
+/** Null unless every line is a field and exactly one of them is a Content-Length of digits. */
+function contentLength(header: string): number | null {
+  const fields = header.split("\r\n").map((line) => /^([^\s:]+):[ \t]*(.*?)[ \t]*$/.exec(line));
+  const lengths = fields.filter((field) => field?.[1]?.toLowerCase() === "content-length");
+  const length = lengths[0]?.[2] ?? "";
+  return fields.includes(null) || lengths.length !== 1 || !/^\d{1,10}$/.test(length) ? null : Number(length);
 }
 
 function problemOf(body: Buffer): WireProblem | null {
@@ -94,16 +104,19 @@ function problemOf(body: Buffer): WireProblem | null {
   } catch (error) {
     return { code: PARSE_ERROR, message: `the message is not JSON: ${String(error)}`, fatal: false };
   }
-  const isMessage =
-    typeof message === "object" &&
-    message !== null &&
-    !Array.isArray(message) &&
-    "jsonrpc" in message &&
-    message.jsonrpc === "2.0";
-  if (isMessage) return null;
+  if (isMessage(message)) return null;
   return {
     code: INVALID_REQUEST,
     message: "not a JSON-RPC 2.0 message (batches are not supported)",
     fatal: false,
   };
+}
+
+/** A request, a notification or a response: vscode-jsonrpc drops anything else without an answer. */
+function isMessage(value: unknown): boolean {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  const message: Readonly<Record<string, unknown>> = { ...value };
+  if (message.jsonrpc !== "2.0") return false;
+  if (message.method === undefined) return "result" in message || "error" in message;
+  return typeof message.method === "string" && ["undefined", "string", "number"].includes(typeof message.id);
 }
