@@ -20,14 +20,27 @@ async function copyEngine() {
 await rm(stage, { recursive: true, force: true });
 await mkdir(stage, { recursive: true });
 execFileSync(process.execPath, [at("scripts/build.mjs")], { stdio: "inherit" });
-for (const name of ["dist", "README.md", ".vscodeignore"]) await cp(at("extension", name), join(stage, name), { recursive: true });
+for (const name of ["dist", "README.md", ".vscodeignore"])
+  await cp(at("extension", name), join(stage, name), { recursive: true });
 for (const name of ["LICENSE", "CHANGELOG.md"]) await cp(at(name), join(stage, name));
-const { dependencies: _bundled, devDependencies: _types, private: _private, ...manifest } = JSON.parse(
-  await readFile(at("extension", "package.json"), "utf8"),
-);
+const {
+  dependencies: _bundled,
+  devDependencies: _types,
+  private: _private,
+  ...manifest
+} = JSON.parse(await readFile(at("extension", "package.json"), "utf8"));
 await writeFile(join(stage, "package.json"), `${JSON.stringify(manifest, null, 2)}\n`);
 await copyEngine();
 const vsix = at(`tamp-${manifest.version}-${target}.vsix`);
 const vsce = at("node_modules", "@vscode", "vsce", "vsce");
-const args = ["package", "--no-dependencies", "--target", target, "--out", vsix, "--skip-license", "--allow-missing-repository"];
+const args = [
+  "package",
+  "--no-dependencies",
+  "--target",
+  target,
+  "--out",
+  vsix,
+  "--skip-license",
+  "--allow-missing-repository",
+];
 execFileSync(process.execPath, [vsce, ...args], { cwd: stage, stdio: "inherit" });

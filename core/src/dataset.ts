@@ -78,7 +78,7 @@ export function foreignFormat(entryNames: readonly string[]): string | null {
     const format = FOREIGN_ENTRIES.get(name);
     if (format !== undefined) return format;
     if (HIVE_ACID.test(name)) return "Hive ACID";
-    if (name.endsWith(".metadata.json")) return "Apache Iceberg";
+    if (ICEBERG_METADATA.test(name)) return "Apache Iceberg";
   }
   const names = new Set(entryNames);
   return names.has("snapshot") && names.has("manifest") ? "Apache Paimon" : null;
@@ -86,6 +86,9 @@ export function foreignFormat(entryNames: readonly string[]): string | null {
 
 /** `base_0000005_v0000012`, `delta_0000001_0000004_0001` (Hive's AcidUtils); `base_2024.parquet` is a data file. */
 const HIVE_ACID = /^(?:base_\d{7,}|(?:delete_)?delta_\d{7,}_\d{7,}(?:_\d{4})?)(?:_v\d+)?$/;
+
+/** `v3.metadata.json` or `00003-UUID.metadata.json`, plain or gzipped (Iceberg table spec, "File System Tables"). */
+const ICEBERG_METADATA = /^(?:v\d+|\d+-[0-9a-f-]{36})(?:\.gz)?\.metadata\.json(?:\.gz)?$/;
 
 const FOREIGN_ENTRIES: ReadonlyMap<string, string> = new Map([
   ["_delta_log", "Delta Lake"],

@@ -1,5 +1,5 @@
 import type { ColumnSchema } from "@tamp/core";
-import type { FileMetaData } from "hyparquet";
+import type { FileMetaData } from "./footer.ts";
 
 type SchemaElement = FileMetaData["schema"][number];
 

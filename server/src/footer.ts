@@ -12,6 +12,7 @@ import { type FooterFacts, factsOf, Unsupported } from "./footer-facts.ts";
 import { columnsOf } from "./footer-schema.ts";
 import { walkFooter } from "./footer-walk.ts";
 
+export type { FileMetaData } from "hyparquet";
 export type { FooterFacts, ReaderAids } from "./footer-facts.ts";
 
 export type FooterResult =

@@ -3,7 +3,7 @@ import { readFile, readlink } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { TampError } from "./errors.ts";
-import { errno, type PublicationFs } from "./fs.ts";
+import { type Entry, errno, type PublicationFs } from "./fs.ts";
 import { unlinkIfPresent } from "./journal.ts";
 
 /** Who holds a dataset. All of it together proves that an owner is dead, or does not. */
@@ -48,7 +48,7 @@ export async function takeLock(request: LockRequest): Promise<Lock> {
     for (let attempt = 0; attempt < 3; attempt += 1) {
       if (await tryLink(fs, temp, path)) {
         await fs.sync(dirname(path));
-        return held(fs, path, owner.nonce);
+        return held(fs, path, owner.nonce, await fs.lstat(path));
       }
       await moveStaleAside(request, owner.nonce);
     }
@@ -102,8 +102,12 @@ function unreadableLock(path: string): TampError {
   });
 }
 
-function held(fs: PublicationFs, path: string, nonce: string): Lock {
-  const isOurs = async (): Promise<boolean> => (await readOwner(fs, path))?.nonce === nonce;
+function held(fs: PublicationFs, path: string, nonce: string, made: Entry | null): Lock {
+  /** A lock file is never written to after it was linked: the same inode and mtime are the same lock. */
+  const isOurs = async (): Promise<boolean> => {
+    const entry = await fs.lstat(path);
+    return entry !== null && made !== null && entry.inode === made.inode && entry.mtimeNs === made.mtimeNs;
+  };
   return {
     nonce,
     async assertHeld() {

@@ -57,6 +57,8 @@ interface Job {
 const QUIET_MS = 500;
 /** A stream of changes that never pauses is judged at least this often. */
 const MOST_WAIT_MS = 15_000;
+/** Told when nothing but the judgement has changed. */
+const NO_CHANGE = { added: 0, changed: 0, removed: 0 };
 /** A crossed threshold is told again once this much worse. */
 const WORSE_FACTOR = 1.5;
 /** The whole dataset is compared with the disk at least this often while it is watched. */
@@ -115,7 +117,6 @@ export class OpenDataset {
   ): Promise<void> {
     const change = await this.inventory.reconcile(directories, new Set(ownPaths));
     if (change.added + change.changed + change.removed === 0) return;
-    this.latest = null;
     this.deps.onChanged(this, change);
     this.scheduleJudging();
   }
@@ -199,7 +200,10 @@ export class OpenDataset {
   async judge(): Promise<void> {
     if (this.inventory.rootMissing) return;
     const made = await this.makePlan([]);
+    const before = this.latest?.health.score;
     this.latest = made;
+    if (before !== made.health.score)
+      this.deps.onChanged(this, { ...NO_CHANGE, generation: made.generation });
     const files = made.plan.kind === "planned" ? made.plan.stats.compactedFileCount : 0;
     if (files === 0) this.told = 0;
     if (files === 0 || this.running || (this.told > 0 && files < this.told * WORSE_FACTOR)) return;

@@ -11,6 +11,7 @@ import {
 } from "@tamp/core";
 import { type Entry, errno, type PublicationFs } from "./fs.ts";
 import { removeIfEmpty, unlinkIfPresent, writeJournal } from "./journal.ts";
+import { mapLimit } from "./map-limit.ts";
 import { GROUP_PARTS, type GroupFolder, type Workspace } from "./workspace.ts";
 
 export interface PublishContext {
@@ -39,6 +40,9 @@ export class DriftError extends Error {
   }
 }
 
+/** What the file system is asked at once while a publication is under way. */
+const STEPS_AT_ONCE = 8;
+
 /**
  * Performs the steps in order and returns the record as it is then. Rejects at the first step that fails; what
  * was done so far stays, and `observe` with core's decision says how to go on or back.
@@ -51,18 +55,35 @@ export async function performSteps(
 ): Promise<JournalRecord> {
   let current = record;
   let linkedAt: number | null = null;
-  for (const step of steps) {
-    await context.assertHeld();
-    if (step.kind === "link_output") linkedAt ??= context.clock();
-    if (step.kind === "write_state") {
+  for (const run of runsOfOneKind(steps)) {
+    const [first] = run;
+    if (first?.kind === "link_output") linkedAt ??= context.clock();
+    if (first?.kind === "write_state") {
       const duplicateWindowMs =
         linkedAt === null ? current.duplicateWindowMs : Math.round(context.clock() - linkedAt);
-      current = { ...current, state: step.state, duplicateWindowMs };
+      current = { ...current, state: first.state, duplicateWindowMs };
+      await context.assertHeld();
       await writeJournal(context.fs, context.folder, current);
       onState(current);
-    } else await performStep(context, current, step);
+      continue;
+    }
+    await mapLimit(run, STEPS_AT_ONCE, async (step) => {
+      await context.assertHeld();
+      await performStep(context, current, step as DiskStep);
+    });
   }
   return current;
+}
+
+/** Steps of one kind are independent of each other; kinds follow each other strictly. */
+function runsOfOneKind(steps: readonly PublicationStep[]): readonly (readonly PublicationStep[])[] {
+  const runs: PublicationStep[][] = [];
+  for (const step of steps) {
+    const last = runs.at(-1);
+    if (last?.[0]?.kind === step.kind && step.kind !== "write_state") last.push(step);
+    else runs.push([step]);
+  }
+  return runs;
 }
 
 type DiskStep = Exclude<PublicationStep, { readonly kind: "write_state" }>;
@@ -98,16 +119,14 @@ export async function observe(context: PublishContext, record: JournalRecord): P
     if (entry === null) return "missing";
     return isSame(entry, identity) ? "ours" : "other";
   };
-  const sources = [];
-  for (const source of record.sources) {
-    const live = await presence(livePath(context, source), source);
-    sources.push({ live, trash: await presence(ownPath(context, source.trash), source) });
-  }
-  const outputs = [];
-  for (const output of record.outputs) {
-    const live = await presence(livePath(context, output), output);
-    outputs.push({ live, stage: await presence(ownPath(context, output.stage), output) });
-  }
+  const sources = await mapLimit(record.sources, STEPS_AT_ONCE, async (source) => ({
+    live: await presence(livePath(context, source), source),
+    trash: await presence(ownPath(context, source.trash), source),
+  }));
+  const outputs = await mapLimit(record.outputs, STEPS_AT_ONCE, async (output) => ({
+    live: await presence(livePath(context, output), output),
+    stage: await presence(ownPath(context, output.stage), output),
+  }));
   return { sources, outputs };
 }
 
@@ -210,12 +229,12 @@ async function clean(context: PublishContext, record: JournalRecord): Promise<vo
   const { fs, folder } = context;
   for (const part of ["src", "out", "tmp"]) await emptyFolder(fs, join(folder.path, part));
   if (record.state === "ROLLED_BACK" || record.state === "UNDONE") {
-    for (const source of record.sources) {
+    await mapLimit(record.sources, STEPS_AT_ONCE, async (source) => {
       const live = await fs.lstat(livePath(context, source));
       const trash = await fs.lstat(ownPath(context, source.trash));
       const spare = live !== null && trash !== null && isSame(live, source) && isSame(trash, source);
       if (spare) await fs.unlink(ownPath(context, source.trash));
-    }
+    });
   }
   // An undo withdraws the outputs into `out` and takes the originals from `trash`.
   const unneeded = record.state === "RETIRED" ? ["src", "tmp"] : GROUP_PARTS;
@@ -226,14 +245,14 @@ async function clean(context: PublishContext, record: JournalRecord): Promise<vo
 async function emptyFolder(fs: PublicationFs, folder: string): Promise<void> {
   const entry = await fs.lstat(folder);
   if (entry === null) return;
-  for (const name of await fs.readdir(folder)) {
+  await mapLimit(await fs.readdir(folder), STEPS_AT_ONCE, async (name) => {
     const path = join(folder, name);
     const found = await fs.lstat(path);
     if (found?.kind === "directory") {
       await emptyFolder(fs, path);
       await fs.rmdir(path);
     } else await unlinkIfPresent(fs, path);
-  }
+  });
 }
 
 function livePath(context: PublishContext, file: { readonly path: string }): string {

@@ -262,6 +262,17 @@ describe("splits and mends", () => {
       skipped: { a: "at_target" },
     },
     {
+      name: "a mendable file waits until its partner is next to it",
+      files: {
+        a: { ...small, rows: 90, rowGroupCount: 2 },
+        b: { ...small, rows: 50 },
+        c: { ...small, rows: 50 },
+        d: { ...small, rows: 10 },
+      },
+      policy: { targetRows: 100 },
+      groups: ["a d > 100 (row_groups small_files)", "b c > 100 (small_files)"],
+    },
+    {
       name: "a mendable file between two does not keep them apart",
       files: {
         a: { ...small, rows: 60 },

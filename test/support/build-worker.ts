@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, rename } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -13,8 +13,9 @@ const REQUIRE =
 export async function buildEntry(sourcePath: string): Promise<string> {
   const folder = join(repository, "node_modules", ".cache", "test-build");
   await mkdir(folder, { recursive: true });
-  // Test files run side by side: each builds its own copy, so that none reads what another one is writing.
-  const outfile = join(folder, `${basename(sourcePath, ".ts")}-${process.pid}.mjs`);
+  const name = basename(sourcePath, ".ts");
+  // Test files run side by side: the bundle appears whole, so that none reads what another one is writing.
+  const outfile = join(folder, `${name}-${process.pid}.tmp`);
   await build({
     entryPoints: [join(repository, sourcePath)],
     outfile,
@@ -27,5 +28,7 @@ export async function buildEntry(sourcePath: string): Promise<string> {
     banner: { js: REQUIRE },
     logLevel: "warning",
   });
-  return outfile;
+  const built = join(folder, `${name}.mjs`);
+  await rename(outfile, built);
+  return built;
 }

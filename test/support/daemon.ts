@@ -31,7 +31,7 @@ export async function createTestBench(): Promise<TestBench> {
   const pool: InventoryPool = createInventoryPool({ workerEntry: inventoryWorker });
   const clients: DaemonClient[] = [];
   return {
-    async start({ fs = nodeFs, wrapEngine = (engine) => engine, now = () => Date.now() } = {}) {
+    async start({ fs = nodeFs, wrapEngine = (engine: Engine) => engine, now = () => Date.now() } = {}) {
       const daemon = new Daemon({
         ports: {
           fs,

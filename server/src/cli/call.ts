@@ -90,8 +90,8 @@ export function refuseInterrupted(io: CliIo, notDone: string): void {
 export function requireConsent({ io, flags }: CommandCall, command: string): void {
   if (flags.yes === true || flags.json === true || isInteractive(io)) return;
   throw new UsageError(
-    `tamp ${command} asks before it changes files, and nobody can answer off a terminal`,
-    `add --yes to run it without a question`,
+    `${command} asks before it changes files, and off a terminal nobody can answer`,
+    "add --yes to run it without a question",
   );
 }
 
@@ -110,6 +110,7 @@ export function printJson(io: CliIo, value: object): void {
 export function nextSteps(dataset: RunResult["dataset"], flags: CliFlags): NextSteps {
   return {
     plan: commandLine("plan", dataset, flags, ["workspace"]),
+    runs: commandLine("runs", dataset, flags, ["workspace"]),
     undo: commandLine("undo", dataset, flags, ["workspace"]),
     recover: commandLine("recover", dataset, flags, ["workspace"]),
   };

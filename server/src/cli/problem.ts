@@ -1,5 +1,5 @@
-import type { ErrorCode } from "../protocol.ts";
 import { TampError } from "../errors.ts";
+import type { ErrorCode } from "../protocol.ts";
 import type { CliIo } from "./io.ts";
 import { printable } from "./text.ts";
 
@@ -48,13 +48,27 @@ function wireOf({ code, message, hint, notDone }: Failure): Failure {
   return { code, message, hint, notDone };
 }
 
+/** A prompt or a wait that Ctrl-C ended. */
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === "AbortError";
+}
+
 function failureOf(error: unknown, interrupted: boolean): Failure {
   if (error instanceof TampError) {
     const { code, message, hint, notDone } = error;
     return { code, message, hint, notDone };
   }
   if (error instanceof UsageError)
-    return { code: "Usage", message: error.message, hint: error.hint, notDone: "nothing was read or changed" };
+    return {
+      code: "Usage",
+      message: error.message,
+      hint: error.hint,
+      notDone: "nothing was read or changed",
+    };
+  if (isAbort(error)) {
+    const hint = "run the command again";
+    return { code: "Cancelled", message: "interrupted", hint, notDone: "nothing was changed" };
+  }
   if (interrupted) {
     const hint = "`tamp recover DIR` finishes or rolls back a run that was under way";
     return { code: "Cancelled", message: "interrupted", hint, notDone: "the command was not finished" };

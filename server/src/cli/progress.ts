@@ -58,18 +58,18 @@ function createLines(io: CliIo): Progress {
 
 /** What the bar does to a terminal, as ANSI sequences through `io`: the library would take the process's own. */
 function terminalOver(io: CliIo): ConstructorParameters<typeof cliProgress.SingleBar>[0]["terminal"] {
-  const escape = (sequence: string): void => io.err(`\u001b[${sequence}`);
+  const control = (sequence: string): void => io.err(`\u001b[${sequence}`);
   return {
     cursorSave: () => {},
     cursorRestore: () => {},
-    cursor: (visible) => escape(visible ? "?25h" : "?25l"),
+    cursor: (visible) => control(visible ? "?25h" : "?25l"),
     cursorTo: () => io.err("\r"),
-    clearRight: () => escape("0K"),
-    clearLine: () => escape("2K"),
+    clearRight: () => control("0K"),
+    clearLine: () => control("2K"),
     newline: () => io.err("\n"),
     write: (text) => io.err(text),
     isTTY: () => true,
     getWidth: () => io.columns,
-    lineWrapping: (enabled) => escape(enabled ? "?7h" : "?7l"),
+    lineWrapping: (enabled) => control(enabled ? "?7h" : "?7l"),
   };
 }

@@ -12,9 +12,9 @@ const MOST_DETAILS = 5;
 const DETAILED = new Set(["unsupported", "quarantined", "foreign_schema", "excluded"]);
 
 /** What a plan would do and why, and what it would not do and why. Estimates carry a `~`. */
-export function renderPlan(plan: PlanDocument, view: View): string {
+export function renderPlan(plan: PlanDocument, view: View, remark = ""): string {
   return toText([
-    view.paint.bold(`Plan for ${printable(plan.dataset)}`),
+    view.paint.bold(`Plan for ${printable(plan.dataset)}${remark}`),
     ...verdict(plan).flatMap((text) => wrap(text, view.width)),
     ...(plan.groups.length > 0 ? effectLines(plan, view) : []),
     "",
@@ -115,7 +115,10 @@ function oneGroup(group: WireGroup, { paint, width }: View): readonly string[] {
   ];
 }
 
-function skippedLines({ skipped, skippedByReason, skippedCount }: PlanDocument, view: View): readonly string[] {
+function skippedLines(
+  { skipped, skippedByReason, skippedCount }: PlanDocument,
+  view: View,
+): readonly string[] {
   if (skippedCount === 0) return [];
   const reasons = Object.entries(skippedByReason).sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1));
   const rows = reasons.map(([reason, files]) => [formatCount(files), words(reason), explainSkip(reason)]);

@@ -10,6 +10,7 @@ const MOST_FAILURES = 10;
 /** Command lines that a person may want next. */
 export interface NextSteps {
   readonly plan: string;
+  readonly runs: string;
   readonly undo: string;
   readonly recover: string;
 }
@@ -87,7 +88,10 @@ function factsOf(
       `${countOf(inputs, "file")}, ${formatSize(inputBytes)} → ${countOf(outputs.length, "file")}, ${formatSize(outputBytes)}`,
     ],
     ["validated", `${countOf(result.validation.rowsCompared, "row")} compared with the originals, in order`],
-    ["rows twice", `for at most ${formatDuration(result.duplicateWindowMs)}, in old and new files of a group`],
+    [
+      "rows twice",
+      `for at most ${formatDuration(result.duplicateWindowMs)}, in old and new files of a group`,
+    ],
     ["time", timesOf(result)],
     ["undo", `the originals are kept: ${next.undo}`],
   ];

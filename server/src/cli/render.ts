@@ -2,7 +2,7 @@ import { formatSize } from "@tamp/core";
 import Table from "cli-table3";
 import type { DatasetStats, WireHealth } from "../protocol.ts";
 import { type Paint, paintScore } from "./color.ts";
-import { countOf, formatCount, shorten } from "./text.ts";
+import { countOf, formatCount, shorten, wrap } from "./text.ts";
 import { explainHealth } from "./words.ts";
 
 /** Where text goes: its colours and its width in characters. */
@@ -28,7 +28,7 @@ export function renderTable({ head, rows, flexible = 0 }: TableSpec, { paint, wi
   const titles = head.map((title) => title.replace(/^>/, ""));
   const room = Math.max(LEAST_FLEXIBLE, width - widthWithout(flexible, [titles, ...rows]));
   const table = new Table({
-    head: titles.some((title) => title !== "") ? titles.map((title) => paint.dim(title)) : [],
+    head: titles.some((title) => title !== "") ? titles.map((title) => title && paint.dim(title)) : [],
     colAligns: head.map((title) => (title.startsWith(">") ? "right" : "left")),
     chars: { ...NO_LINES, left: INDENT, middle: GAP },
     style: { "padding-left": 0, "padding-right": 0, head: [], border: [] },
@@ -74,7 +74,12 @@ export function renderFacts(
   view: View,
 ): readonly string[] {
   const width = Math.max(0, ...facts.map(([label]) => label.length));
-  return facts.map(([label, value]) => `${INDENT}${view.paint.dim(label.padEnd(width))}${GAP}${value}`);
+  return facts.flatMap(([label, value]) =>
+    wrap(value, view.width - INDENT.length - width - GAP.length).map((line, index) => {
+      const title = (index === 0 ? label : "").padEnd(width);
+      return `${INDENT}${index === 0 ? view.paint.dim(title) : title}${GAP}${line}`;
+    }),
+  );
 }
 
 const BLOCKS = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"] as const;

@@ -37,8 +37,8 @@ export interface DuckdbEngineOptions {
   readonly childEntry: URL | string;
   /** Node, or Electron with ELECTRON_RUN_AS_NODE set in `env` or in the daemon's own environment. */
   readonly nodePath: string;
-  /** Added to the daemon's environment. */
-  readonly env?: Readonly<Record<string, string>>;
+  /** Default: the daemon's own environment. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
 const STDERR_TAIL = 4000;
@@ -64,7 +64,7 @@ function launch({ childEntry, nodePath, env }: DuckdbEngineOptions): ChildProces
   const entry = typeof childEntry === "string" ? childEntry : fileURLToPath(childEntry);
   return spawn(nodePath, [entry], {
     stdio: ["ignore", "ignore", "pipe", "ipc"],
-    env: { ...process.env, ...env },
+    ...(env === undefined ? {} : { env }),
     windowsHide: true,
   });
 }

@@ -1,0 +1,78 @@
+import type { ExecuteParams, PlanDocument, RunResult } from "../protocol.ts";
+import { agrees, type CommandCall, nextSteps, type OpenedDataset, printJson, viewOf } from "./call.ts";
+import { EXIT_FINE, EXIT_INTERRUPTED, EXIT_PROBLEM, tellProblem } from "./problem.ts";
+import { createProgress } from "./progress.ts";
+import { outputFileCount, renderPlan, workOf } from "./render-plan.ts";
+import { problemOfRun, renderRun } from "./render-run.ts";
+import { countOf } from "./text.ts";
+
+/** Shows the plan, asks where it must, runs it, and shows what was counted. */
+export async function showAndCarryOut(
+  call: CommandCall,
+  opened: OpenedDataset,
+  document: PlanDocument,
+  source: Pick<ExecuteParams, "planId" | "plan">,
+): Promise<number> {
+  const { io, flags } = call;
+  const view = viewOf(call);
+  io.out(renderPlan(document, view, source.plan === undefined ? "" : " (as it was written)"));
+  if (document.kind !== "refused" && document.groups.length === 0) return EXIT_FINE;
+  const question = `Rewrite ${workOf(document)} to ${countOf(outputFileCount(document.groups), "file")}?`;
+  if (!(await agrees(call, question))) {
+    io.err("Not executed: nothing was changed.\n");
+    return EXIT_INTERRUPTED;
+  }
+  const result = await carryOut(call, opened, source);
+  const next = nextSteps(result.dataset, flags);
+  io.out(renderRun(result, document, { ...view, next }));
+  const problem = problemOfRun(result, next);
+  if (problem !== null) tellProblem(problem, io);
+  return exitOfRun(result, io.signal.aborted);
+}
+
+/** Runs the plan and prints its result for a machine: nothing is asked. */
+export async function carryOutJson(
+  call: CommandCall,
+  opened: OpenedDataset,
+  source: Pick<ExecuteParams, "planId" | "plan">,
+): Promise<number> {
+  const result = await carryOut(call, opened, source);
+  printJson(call.io, result);
+  return exitOfRun(result, call.io.signal.aborted);
+}
+
+async function carryOut(
+  { io, flags }: CommandCall,
+  { client, dataset }: OpenedDataset,
+  source: Pick<ExecuteParams, "planId" | "plan">,
+): Promise<RunResult> {
+  const progress = createProgress(io, { quiet: flags.json === true });
+  const onAbort = (): void => {
+    progress.stop();
+    io.err("Cancelling: the group under way is rolled back or finished first\n");
+  };
+  io.signal.addEventListener("abort", onAbort, { once: true });
+  const params: ExecuteParams = {
+    dataset,
+    ...source,
+    ...(flags.memoryLimit === undefined ? {} : { memoryLimit: flags.memoryLimit }),
+    ...(flags.overlap === undefined ? {} : { overlapMs: flags.overlap }),
+  };
+  try {
+    return await client.request("tamp/execute", params, {
+      signal: io.signal,
+      onProgress: (value) => progress.update(value),
+    });
+  } finally {
+    io.signal.removeEventListener("abort", onAbort);
+    progress.stop();
+  }
+}
+
+/** A run that was told to stop and stopped is interrupted; one whose outcome is not known is a problem first. */
+function exitOfRun({ kind }: RunResult, interrupted: boolean): number {
+  if (kind === "published" || kind === "nothing_to_do") return EXIT_FINE;
+  if (kind === "cancelled") return EXIT_INTERRUPTED;
+  const stopped = kind === "partly_published" || kind === "rolled_back";
+  return interrupted && stopped ? EXIT_INTERRUPTED : EXIT_PROBLEM;
+}

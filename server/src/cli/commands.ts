@@ -1,0 +1,109 @@
+import type { Command } from "./call.ts";
+import { compact } from "./commands/compact.ts";
+import { execute } from "./commands/execute.ts";
+import { plan } from "./commands/plan.ts";
+import { recover } from "./commands/recover.ts";
+import { runs } from "./commands/runs.ts";
+import { stats } from "./commands/stats.ts";
+import { undo } from "./commands/undo.ts";
+import { watch } from "./commands/watch.ts";
+import { type FlagName, POLICY_FLAGS } from "./flags.ts";
+
+/** Every command has its own entry: nothing else knows which function carries out what. */
+export interface CommandSpec {
+  readonly name: string;
+  readonly args: readonly (readonly [argument: string, help: string])[];
+  readonly flags: readonly FlagName[];
+  readonly help: string;
+  readonly example: string;
+  readonly run: Command;
+}
+
+const DIR = ["<DIR>", "the dataset: a directory of Parquet files"] as const;
+const RUN_FLAGS = ["memoryLimit", "overlap", "yes"] as const satisfies readonly FlagName[];
+
+export const COMMANDS: readonly CommandSpec[] = [
+  {
+    name: "stats",
+    args: [DIR],
+    flags: ["partition", ...POLICY_FLAGS, "workspace", "json"],
+    help: "show what a dataset holds and how healthy it is; reads footers only",
+    example: "tamp stats data/events --partition year=2026/month=3",
+    run: stats,
+  },
+  {
+    name: "plan",
+    args: [DIR],
+    flags: ["partition", ...POLICY_FLAGS, "engine", "workspace", "out", "json"],
+    help: "show what compact would do and why; changes nothing",
+    example: "tamp plan data/events --target-size 256MiB --out plan.json",
+    run: plan,
+  },
+  {
+    name: "compact",
+    args: [DIR],
+    flags: ["partition", ...POLICY_FLAGS, "engine", ...RUN_FLAGS, "dryRun", "workspace", "json"],
+    help: "plan, ask, and rewrite small files to fewer, larger ones; every row is compared before the swap",
+    example: "tamp compact data/events --min-files 5 --yes",
+    run: compact,
+  },
+  {
+    name: "execute",
+    args: [
+      ["<PLAN>", "a plan that tamp plan --out wrote"],
+      ["[DIR]", "the dataset (default: the one that the plan names)"],
+    ],
+    flags: ["engine", ...RUN_FLAGS, "workspace", "json"],
+    help: "carry out a plan that was written before; refused where files have changed since",
+    example: "tamp execute plan.json --yes",
+    run: execute,
+  },
+  {
+    name: "runs",
+    args: [DIR],
+    flags: ["workspace", "json"],
+    help: "list the runs of a dataset, newest first",
+    example: "tamp runs data/events",
+    run: runs,
+  },
+  {
+    name: "undo",
+    args: [DIR],
+    flags: ["run", "yes", "workspace", "json"],
+    help: "restore the originals of a run and withdraw its outputs",
+    example: "tamp undo data/events",
+    run: undo,
+  },
+  {
+    name: "recover",
+    args: [DIR],
+    flags: ["workspace", "json"],
+    help: "finish or roll back what an interrupted run left",
+    example: "tamp recover data/events",
+    run: recover,
+  },
+  {
+    name: "watch",
+    args: [DIR],
+    flags: [...POLICY_FLAGS, "workspace", "json"],
+    help: "tell every change and every crossed threshold until Ctrl-C; changes nothing",
+    example: "tamp watch data/events --min-files 50",
+    run: watch,
+  },
+];
+
+export const EXAMPLES = `Examples:
+  tamp stats data/events                  what is there and how healthy it is
+  tamp plan data/events                   what compact would do and why
+  tamp compact data/events                show the plan, ask, and run it
+  tamp compact data/events --yes          the same in a job, without a question
+  tamp stats data/events --json | jq .health
+  tamp undo data/events                   restore what the latest run replaced`;
+
+export const EXIT_CODES = `Exit codes:
+  0    done, or nothing to do
+  2    error, refused, or not published in full
+  130  cancelled or interrupted
+
+Off a terminal compact, execute and undo need --yes; --json asks nothing.
+Data goes to stdout, everything else to stderr. NO_COLOR takes the colours away.`;

@@ -1,0 +1,44 @@
+import type { RecoverResult } from "../../protocol.ts";
+import { type CommandCall, nextSteps, printJson, viewOf, withDataset } from "../call.ts";
+import { EXIT_FINE, EXIT_PROBLEM, tellProblem } from "../problem.ts";
+import { toText, type View } from "../render.ts";
+import { countOf, formatCount, printable, wrap } from "../text.ts";
+import { explainAction } from "../words.ts";
+
+/** Finishes or rolls back what an interrupted run left. */
+export function recover(call: CommandCall): Promise<number> {
+  const { io, flags } = call;
+  const [directory = ""] = call.args;
+  return withDataset(call, directory, async ({ client, dataset }) => {
+    const result = await client.request("tamp/recover", { dataset }, { signal: io.signal });
+    if (flags.json === true) printJson(io, result);
+    else io.out(renderRecovery(result, viewOf(call)));
+    if (result.kind !== "quarantined") return EXIT_FINE;
+    if (flags.json !== true) {
+      const left = result.groups.filter(({ action }) => action === "quarantine").length;
+      tellProblem(
+        {
+          message: `${countOf(left, "group")} of an interrupted run could not be judged`,
+          notDone: "their files and their journal were left as they are",
+          hint: `see the reasons above; ${nextSteps(dataset, flags).recover} tries again`,
+        },
+        io,
+      );
+    }
+    return EXIT_PROBLEM;
+  });
+}
+
+function renderRecovery({ groups }: RecoverResult, { paint, width }: View): string {
+  if (groups.length === 0) return "Nothing to recover: no run was interrupted.\n";
+  return toText(
+    groups.flatMap(({ runId, group, action, detail }) => {
+      const text = explainAction(action);
+      return [
+        `Run ${printable(runId)}, group ${formatCount(group)}`,
+        `  ${action === "quarantine" ? paint.bad(text) : text}`,
+        ...wrap(printable(detail), width - 2).map((line) => `  ${paint.dim(line)}`),
+      ];
+    }),
+  );
+}

@@ -1,0 +1,89 @@
+import { assertNever, formatSize } from "@tamp/core";
+import { TampError } from "../../errors.ts";
+import type { UndoResult, WireRun } from "../../protocol.ts";
+import {
+  agrees,
+  type CommandCall,
+  nextSteps,
+  type OpenedDataset,
+  printJson,
+  requireConsent,
+  withDataset,
+} from "../call.ts";
+import { EXIT_FINE, EXIT_INTERRUPTED, EXIT_PROBLEM, tellProblem } from "../problem.ts";
+import { countOf, formatMoment, printable } from "../text.ts";
+
+/** Gives back the originals of a run. */
+export async function undo(call: CommandCall): Promise<number> {
+  requireConsent(call, "undo");
+  const { io, flags } = call;
+  const [directory = ""] = call.args;
+  return withDataset(call, directory, async (opened) => {
+    const runId = flags.run === undefined ? {} : { runId: flags.run };
+    const target = flags.yes === true || flags.json === true ? runId : await chosenRun(call, opened);
+    if (target === null) return EXIT_INTERRUPTED;
+    const { client, dataset } = opened;
+    const result = await client.request("tamp/undo", { dataset, ...target }, { signal: io.signal });
+    if (flags.json === true) printJson(io, result);
+    else tellUndo(call, dataset, result);
+    return result.kind === "refused" ? EXIT_PROBLEM : EXIT_FINE;
+  });
+}
+
+/** The run that the question was about, so that no other is undone; null where the answer was no. */
+async function chosenRun(
+  call: CommandCall,
+  { client, dataset }: OpenedDataset,
+): Promise<{ readonly runId?: string } | null> {
+  const { io, flags } = call;
+  const { runs } = await client.request("tamp/runs", { dataset }, { signal: io.signal });
+  const run = runs.find(({ runId, state }) =>
+    flags.run === undefined ? state === "published" : runId === flags.run,
+  );
+  if (run === undefined && flags.run === undefined) return {};
+  if (run === undefined) {
+    throw new TampError("RunNotFound", `there is no run ${flags.run}`, {
+      hint: "`tamp runs DIR` lists the runs",
+      notDone: "nothing was undone",
+    });
+  }
+  io.out(changesOf(run));
+  if (await agrees(call, "Undo this run?")) return { runId: run.runId };
+  io.err("Not undone: nothing was changed.\n");
+  return null;
+}
+
+function changesOf(run: WireRun): string {
+  const outputs = `${countOf(run.outputFiles, "output")} (${formatSize(run.outputBytes)})`;
+  const inputs = `${countOf(run.inputFiles, "original")} (${formatSize(run.inputBytes)})`;
+  return [
+    `Run ${printable(run.runId)} of ${formatMoment(run.startedAt)} UTC`,
+    `  an undo restores ${inputs} and withdraws ${outputs}\n`,
+  ].join("\n");
+}
+
+function tellUndo({ io, flags }: CommandCall, dataset: string, result: UndoResult): void {
+  const run = `run ${printable(result.runId ?? "")}`;
+  switch (result.kind) {
+    case "undone":
+      io.out(
+        `Undone: ${run}\n  ${countOf(result.restoredFiles, "original")} restored, ${countOf(result.withdrawnFiles, "output")} withdrawn\n`,
+      );
+      return;
+    case "nothing_to_do":
+      io.out(
+        result.runId === null
+          ? "Nothing to undo: no published run.\n"
+          : `Nothing to undo: ${run} is not published.\n`,
+      );
+      return;
+    case "refused": {
+      const message = `${run} cannot be undone${result.reason === undefined ? "" : `: ${result.reason}`}`;
+      const runs = nextSteps(dataset, flags).runs;
+      tellProblem({ message, notDone: "nothing was changed", hint: `${runs} lists the runs` }, io);
+      return;
+    }
+    default:
+      assertNever(result.kind);
+  }
+}

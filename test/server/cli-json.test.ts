@@ -1,0 +1,207 @@
+import { describe, expect, it } from "vitest";
+import type { ServerNotifications } from "../../server/src/protocol.ts";
+import {
+  HEALTH,
+  locked,
+  NOTHING,
+  PLAN,
+  planFile,
+  planOf,
+  RESULT,
+  ROOT,
+  RUN,
+  rows,
+  run,
+  type Setting,
+  STATS,
+  SUMMARY,
+  UNDONE,
+} from "../support/cli.ts";
+
+describe("machine output", () => {
+  const lines: readonly (readonly [string, unknown, Setting?])[] = [
+    ["stats events --json", STATS],
+    ["plan events --json", PLAN],
+    ["compact events --json --dry-run", PLAN],
+    ["compact events --json", RESULT],
+    ["execute p.json --json", RESULT, { files: planFile }],
+    ["runs events --json", { runs: [RUN] }],
+    ["undo events --json", UNDONE],
+    ["recover events --json", { kind: "nothing_to_do", groups: [] }],
+    ["version --json", { version: "1.2.3" }],
+  ];
+
+  it.each(lines.map((row) => ({ line: row[0], row })))("$line prints one object alone", async ({ row }) => {
+    const [line, expected, setting] = row;
+    for (const tty of [false, true]) {
+      const outcome = await run(line, { ...setting, tty });
+      expect(outcome.code).toBe(0);
+      expect(JSON.parse(outcome.out)).toEqual(expected);
+      expect(outcome.out.indexOf("\n")).toBe(outcome.out.length - 1);
+      expect(outcome.questions).toEqual([]);
+    }
+  });
+
+  const failures: readonly (readonly [string, string, Setting?])[] = [
+    ["stats events --json", "Locked", { answers: { "tamp/dataset/open": locked } }],
+    ["compact events --json", "Locked", { answers: { "tamp/execute": locked } }],
+    ["stats events --json", "InternalError", { answers: { "tamp/dataset/stats": new Error("boom") } }],
+    ["plan events --json --engine x", "EngineUnavailable"],
+    ["execute q.json --json", "IoError"],
+    ["stats --json", "Usage"],
+    ["stats events --json --wrong", "Usage"],
+    ["nothing --json", "Usage"],
+    ["plan events --json --target-rows many", "Usage"],
+  ];
+
+  it.each(failures.map((row) => ({ line: row[0], row })))("$line fails as JSON", async ({ row }) => {
+    const [line, expected, setting] = row;
+    const { code, out, err } = await run(line, setting);
+    const { error } = JSON.parse(out) as { error: Record<string, string> };
+    expect(code).toBe(2);
+    expect(error.code).toBe(expected);
+    expect(Object.keys(error)).toEqual(["code", "message", "hint", "notDone"]);
+    expect(err).toBe("");
+  });
+
+  it("runs a plan without groups too, so that its result is a run's", async () => {
+    const { calls } = await run("compact events --json", planOf(NOTHING));
+    expect(calls.at(-1)).toEqual({
+      method: "tamp/execute",
+      params: { dataset: ROOT, planId: PLAN.planId },
+    });
+  });
+});
+
+describe("flags", () => {
+  it("turns thresholds into the policy of the dataset", async () => {
+    const line =
+      "plan events --target-size 128MB --target-rows 9 --min-files 3 --small-file 1MiB --min-age 0 " +
+      "--rows-per-group 4096 --compression zstd --allow int96 --allow metadata:x --settle 0 " +
+      "--max-bytes 1GB --max-groups 2 --workspace ws --partition day=1 --partition day=2/hour=3";
+    const [open, , plan] = (await run(line)).calls;
+    expect(open?.params).toEqual({
+      dataset: ROOT,
+      watch: false,
+      mustExist: true,
+      workspace: "/data/ws",
+      policy: {
+        targetSize: "128MB",
+        targetRows: 9,
+        minFiles: 3,
+        smallFile: "1MiB",
+        minAgeMs: 0,
+        rowsPerGroup: 4096,
+        compression: "zstd",
+        allow: ["int96", "metadata:x"],
+        settleMs: 0,
+        maxRunBytes: "1GB",
+        maxRunGroups: 2,
+      },
+    });
+    expect(plan?.params).toEqual({
+      dataset: ROOT,
+      operation: "compact",
+      sync: true,
+      partitionFilter: ["day=1", "day=2/hour=3"],
+    });
+  });
+
+  it("hands limits of a run to execute, and leaves bad thresholds to the daemon", async () => {
+    const { calls } = await run("compact events --yes --memory-limit 512MB --overlap 0 --target-rows -5");
+    expect(calls.at(-1)?.params).toEqual({
+      dataset: ROOT,
+      planId: PLAN.planId,
+      memoryLimit: "512MB",
+      overlapMs: 0,
+    });
+    expect(calls[0]?.params).toMatchObject({ policy: { targetRows: -5 } });
+  });
+
+  rows([
+    { line: "--version", code: 0, out: ["tamp 1.2.3"] },
+    { line: "version", code: 0, out: ["tamp 1.2.3"] },
+    { line: "--help", code: 0, out: ["Examples:", "Exit codes:", "--yes"] },
+    { line: "undo --help", code: 0, out: ["--run <ID>"] },
+    { line: "stats", code: 2, quiet: true, err: ["missing required argument 'DIR'", "tamp stats --help"] },
+    { line: "stat events", code: 2, quiet: true, err: ["Did you mean stats?"] },
+    { line: "stats events more", code: 2, quiet: true, err: ["too many arguments"] },
+    { line: "serve", code: 2, quiet: true, err: ["tamp serve needs --stdio"] },
+    { line: "serve --node-ipc", code: 2, quiet: true, err: ["stdin and stdout only"] },
+    { line: "serve --stdio --socket=6000", code: 2, quiet: true, err: ["stdin and stdout only"] },
+  ]);
+
+  it("serves with what an editor's client appends", async () => {
+    const outcome = await run("serve --stdio --clientProcessId=4711");
+    expect(outcome).toMatchObject({
+      code: 7,
+      out: "",
+      err: "",
+      served: [{ stdio: true, clientProcessId: 4711 }],
+    });
+  });
+});
+
+describe("watch", () => {
+  type Listeners = Map<string, (params: unknown) => void>;
+  const changed: ServerNotifications["tamp/dataset/changed"] = {
+    dataset: ROOT,
+    generation: 4,
+    summary: SUMMARY,
+    added: 2,
+    changed: 0,
+    removed: 1,
+  };
+  const crossed: ServerNotifications["tamp/dataset/thresholdCrossed"] = {
+    dataset: ROOT,
+    generation: 4,
+    health: HEALTH,
+    plan: PLAN,
+  };
+  let asked = 0;
+  const answers = {
+    "tamp/dataset/open": ({ listeners }: { listeners: Listeners }) => {
+      asked = 0;
+      listeners.get("tamp/dataset/changed")?.(changed);
+      listeners.get("tamp/dataset/thresholdCrossed")?.(crossed);
+      return SUMMARY;
+    },
+    "tamp/dataset/stats": ({ listeners }: { listeners: Listeners }) => {
+      asked += 1;
+      if (asked === 1) listeners.get("tamp/dataset/changed")?.(changed);
+      return { ...STATS, unsettledCount: 2 };
+    },
+  };
+
+  it("tells each change and each crossed threshold until it is interrupted", async () => {
+    const { code, out, err, calls, closed } = await run("watch events --min-files 5", { answers });
+    expect(code).toBe(0);
+    expect(closed).toBe(1);
+    expect(calls[0]?.params).toMatchObject({ watch: true, mustExist: false, policy: { minFiles: 5 } });
+    expect(err).toBe("Watching /data/events (watching); Ctrl-C ends\n");
+    const line = "12:00:07 UTC   1,234 files  1,100 small  1.2 GiB  health 41  2 unsettled";
+    expect(out.split("\n")).toEqual([
+      line,
+      `${line}  (+2, -1)`,
+      "12:00:07 UTC threshold crossed: health 41 of 100",
+      "  plan ready: rewrites 4 files (20.0 MiB) in 1 group",
+      "  files 1,234 → ~1,231, size 1.2 GiB → ~1.2 GiB",
+      "  run it: tamp compact /data/events --min-files 5",
+      "",
+    ]);
+  });
+
+  it("prints one JSON object a line with --json", async () => {
+    const { code, out } = await run("watch events --json", { answers });
+    expect(code).toBe(0);
+    expect(
+      out
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line)),
+    ).toEqual([
+      { method: "tamp/dataset/changed", params: changed },
+      { method: "tamp/dataset/thresholdCrossed", params: crossed },
+    ]);
+  });
+});

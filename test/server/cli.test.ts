@@ -1,0 +1,354 @@
+import { describe, expect, it } from "vitest";
+import type { RunResult } from "../../server/src/protocol.ts";
+import {
+  cancelled,
+  locked,
+  NOTHING,
+  PLAN,
+  PLANNING,
+  planFile,
+  planOf,
+  REFUSED,
+  RESULT,
+  ROOT,
+  RUN,
+  rows,
+  run,
+  runOf,
+  type Setting,
+  STATS,
+  UNDONE,
+} from "../support/cli.ts";
+
+describe("stats", () => {
+  rows([
+    {
+      line: "stats events",
+      code: 0,
+      sent: ["dataset/open", "dataset/stats"],
+      out: [
+        "data files      1,234",
+        "1.2 GiB (2.9 GiB uncompressed)",
+        "rows            12,345,678",
+        "1,100 (89 % of files), 300 MiB",
+        "snappy in 1,200 files, zstd in 34 files",
+        "Health 41 of 100",
+        "1,100 files in 2 partitions, 300 MiB",
+        "day=1              590    600  200 MiB",
+        "shown: 1 of 3",
+        "3 s ahead",
+      ],
+    },
+    {
+      line: "stats events",
+      setting: {
+        answers: {
+          "tamp/dataset/stats": {
+            ...STATS,
+            fileCount: 0,
+            unsettledCount: 0,
+            quarantinedCount: 2,
+            codecs: {},
+          },
+        },
+      },
+      code: 0,
+      out: ["2 files without usable file stats", "codecs          none"],
+    },
+  ]);
+
+  it("draws the histogram in eighths, and nothing for nothing", async () => {
+    const { out } = await run("stats events");
+    const bars = out
+      .split("\n")
+      .filter((line) => / {2}(under|\d.* to|1.0 GiB and)/.test(line))
+      .map((line) => line.trim());
+    expect(bars).toEqual([
+      "under 1.0 MiB      1  ▏",
+      `1.0 MiB to 128 MiB  1,000  ${"█".repeat(40)}`,
+      `128 MiB to 1.0 GiB    250  ${"█".repeat(10)}`,
+      "1.0 GiB and more      0",
+    ]);
+  });
+
+  it("waits once for files that may still be written, then asks again", async () => {
+    const setting = { answers: { "tamp/dataset/stats": { ...STATS, unsettledCount: 3 } } };
+    const waited = await run("stats events --settle 500", setting);
+    expect(waited.slept).toEqual([500]);
+    expect(waited.err).toContain("3 files may still be written: waiting 500 ms once");
+    expect(waited.calls.filter(({ method }) => method === "tamp/dataset/stats")).toHaveLength(2);
+    expect((await run("stats events", setting)).slept).toEqual([2000]);
+    expect((await run("stats events --settle 0", setting)).slept).toEqual([]);
+    expect((await run("stats events")).slept).toEqual([]);
+  });
+});
+
+describe("plan", () => {
+  rows([
+    {
+      line: "plan events",
+      code: 0,
+      sent: PLANNING,
+      out: [
+        "Rewrites 4 files (20.0 MiB) in 1 group to 1 file.",
+        "files         1,234    ~1,231",
+        "size        1.2 GiB  ~1.2 GiB",
+        "row groups    5,000    ~4,990",
+        "outputs 0.50 x their inputs",
+        "~20.0 MiB needed, 10.0 MiB free; not enough",
+        "4 files, 20.0 MiB → 1 file, ~10.0 MiB: small files, too many row groups",
+        "a.parquet, b.parquet, c.parquet … 1 more",
+        "Not rewritten: 1,230 files",
+        "1,200  at target    inside the size band: nothing to gain",
+        "1  brand new",
+        "day=2/\\u{1b}[31mred.parquet",
+        "column a is a VARIANT",
+        "page indexes are not written",
+        "plan 0123456789abcdef",
+      ],
+      err: ["Dry run: nothing was changed."],
+    },
+    { line: "compact events --dry-run", code: 0, sent: PLANNING, err: ["Dry run"], asked: 0 },
+    { line: "plan events", setting: planOf(NOTHING), code: 0, out: ["Nothing to do"] },
+    {
+      line: "plan events",
+      setting: planOf(REFUSED),
+      code: 2,
+      out: ["Refused: the dataset belongs to Delta Lake."],
+      err: ["tamp: the dataset belongs to Delta Lake", "not done   no plan was made"],
+    },
+    { line: "plan events --json", setting: planOf(REFUSED), code: 2, out: ['"kind":"refused"'] },
+    { line: "plan events --engine auto", code: 0 },
+    {
+      line: "plan events --engine polars",
+      code: 2,
+      sent: [],
+      quiet: true,
+      err: ["there is no engine polars", "auto, duckdb"],
+    },
+  ]);
+
+  it("writes the plan that execute reads", async () => {
+    const { written, err } = await run("plan events --out p.json");
+    expect(JSON.parse(written["/data/p.json"] ?? "")).toEqual(PLAN);
+    expect(err).toContain("tamp execute p.json");
+    expect((await run("plan events --out p.json", planOf(REFUSED))).written).toEqual({});
+  });
+});
+
+describe("compact and execute", () => {
+  rows([
+    {
+      line: "compact events",
+      setting: { tty: true },
+      code: 0,
+      asked: 1,
+      sent: [...PLANNING, "execute"],
+      out: [
+        "Published run 20260301t120007000abcdef in 3.2 s",
+        "files    1,234     ~1,231          1,231",
+        "1 of 1 published",
+        "4 files, 20.0 MiB → 1 file, 4.0 MiB",
+        "40 rows compared with the originals, in order",
+        "for at most 52 ms",
+        "rewrite 2.0 s, publish 60 ms, validate 12 ms, pin 1 ms",
+        "tamp undo /data/events",
+      ],
+    },
+    {
+      line: "compact events",
+      setting: { tty: true, confirm: false },
+      code: 130,
+      asked: 1,
+      sent: PLANNING,
+      err: ["Not executed: nothing was changed."],
+    },
+    { line: "compact events --yes", setting: { tty: true }, code: 0, asked: 0 },
+    { line: "compact events --yes", code: 0, asked: 0, err: ["  50 %  1 of 1 groups"] },
+    { line: "compact events", code: 2, sent: [], quiet: true, err: ["add --yes"] },
+    { line: "execute p.json", code: 2, sent: [], quiet: true, err: ["add --yes"] },
+    { line: "compact events --yes", setting: planOf(NOTHING), code: 0, sent: PLANNING },
+    { line: "compact events --yes", setting: planOf(REFUSED), code: 2, sent: PLANNING, quiet: true },
+    { line: "compact events --yes", setting: runOf("nothing_to_do", []), code: 0 },
+    {
+      line: "compact events --yes",
+      setting: runOf("rolled_back", [
+        {
+          partition: "",
+          kind: "rolled_back",
+          reason: "row 3 differs",
+          inputs: 4,
+          inputBytes: 1,
+          outputs: [],
+        },
+      ]),
+      code: 2,
+      out: ["nothing was published", "(root): rolled back, 4 files as before", "    row 3 differs"],
+      err: ["tamp: nothing was published: row 3 differs", "not done   all files stay as they were"],
+    },
+    { line: "compact events --yes", setting: runOf("cancelled"), code: 130, err: ["cancelled"] },
+    {
+      line: "compact events --yes",
+      setting: runOf("partly_published"),
+      code: 2,
+      err: ["0 groups not published"],
+    },
+    { line: "compact events --yes", setting: runOf("unknown"), code: 2, err: ["tamp recover /data/events"] },
+    { line: "compact events --yes", setting: runOf("refused", []), code: 2, err: ["tamp: row 3 differs"] },
+    {
+      line: "compact events --yes",
+      setting: { answers: { "tamp/execute": locked } },
+      code: 2,
+      err: ["tamp: held by process 7", "not done   the plan was not run", "next step  wait"],
+    },
+    {
+      line: "compact events --yes",
+      setting: { answers: { "tamp/plan": cancelled } },
+      code: 130,
+      quiet: true,
+    },
+    {
+      line: "compact events --yes --workspace ws",
+      code: 0,
+      out: ["tamp undo /data/events --workspace ws"],
+    },
+    {
+      line: "execute p.json --yes",
+      setting: { files: planFile },
+      code: 0,
+      sent: ["dataset/open", "execute"],
+    },
+    {
+      line: "execute q.json --yes",
+      code: 2,
+      quiet: true,
+      sent: [],
+      err: ["ENOENT", "tamp plan DIR --out FILE"],
+    },
+    {
+      line: "execute p.json --yes",
+      setting: { files: { "/data/p.json": "{}" } },
+      code: 2,
+      sent: [],
+      err: ["/data/p.json is not a Tamp plan"],
+    },
+  ]);
+
+  it("takes the plan's own dataset, or the one that is given", async () => {
+    const roots = async (line: string): Promise<unknown> =>
+      (await run(line, { files: planFile })).calls.map(
+        ({ params }) => (params as { dataset: string }).dataset,
+      );
+    expect(await roots("execute p.json --yes")).toEqual([ROOT, ROOT]);
+    expect(await roots("execute p.json copy --yes")).toEqual(["/data/copy", "/data/copy"]);
+  });
+
+  it("exits with 130 where Ctrl-C ended a run with a part of it published", async () => {
+    const answer = ({ abort }: { abort: AbortController }): RunResult => {
+      abort.abort();
+      return { ...RESULT, kind: "partly_published" };
+    };
+    const outcome = await run("compact events --yes", { answers: { "tamp/execute": answer } });
+    expect(outcome.code).toBe(130);
+    expect(outcome.err).toContain("Cancelling");
+  });
+
+  it("takes a prompt that was aborted for a cancellation", async () => {
+    const abort = new AbortController();
+    const line = "stats events";
+    const aborted = Object.assign(new Error("Aborted with Ctrl+C"), { name: "AbortError" });
+    const outcome = await run(line, { answers: { "tamp/dataset/stats": aborted } }, abort);
+    expect(outcome.code).toBe(130);
+    expect(outcome.err).toContain("nothing was changed");
+  });
+});
+
+describe("runs, undo and recover", () => {
+  const quarantined = {
+    kind: "quarantined",
+    groups: [{ runId: "r1", group: 2, action: "quarantine", detail: "a source was rewritten" }],
+  };
+  const none = { answers: { "tamp/undo": { ...UNDONE, kind: "nothing_to_do", runId: null } } };
+  const refused = { answers: { "tamp/undo": { ...UNDONE, kind: "refused", reason: "rewritten by r2" } } };
+  rows([
+    {
+      line: "runs events",
+      code: 0,
+      out: ["2026-03-01 12:00:07  published       1  4 → 1  20.0 MiB → 4.0 MiB", RUN.runId, "kept: 20.0 MiB"],
+    },
+    {
+      line: "runs events",
+      setting: { answers: { "tamp/runs": { runs: [] } } },
+      code: 0,
+      out: ["No runs yet."],
+    },
+    { line: "undo events", code: 2, sent: [], err: ["add --yes"] },
+    {
+      line: "undo events --yes",
+      code: 0,
+      sent: ["dataset/open", "undo"],
+      out: ["4 originals restored, 1 output"],
+    },
+    {
+      line: "undo events",
+      setting: { tty: true },
+      code: 0,
+      asked: 1,
+      sent: ["dataset/open", "runs", "undo"],
+    },
+    {
+      line: "undo events",
+      setting: { tty: true, confirm: false },
+      code: 130,
+      sent: ["dataset/open", "runs"],
+    },
+    { line: "undo events --run r9", setting: { tty: true }, code: 2, err: ["there is no run r9"] },
+    { line: "undo events --yes", setting: none, code: 0, out: ["Nothing to undo"] },
+    {
+      line: "undo events --yes",
+      setting: refused,
+      code: 2,
+      quiet: true,
+      err: ["cannot be undone: rewritten by r2"],
+    },
+    { line: "undo events --json", setting: refused, code: 2, out: ['"kind":"refused"'] },
+    { line: "recover events", code: 0, out: ["Nothing to recover"] },
+    {
+      line: "recover events",
+      setting: { answers: { "tamp/recover": quarantined } },
+      code: 2,
+      out: ["Run r1, group 2", "quarantined: left as it is", "a source was rewritten"],
+      err: ["1 group of an interrupted run"],
+    },
+    {
+      line: "recover events",
+      setting: { answers: { "tamp/recover": { ...quarantined, kind: "recovered" } } },
+      code: 0,
+    },
+  ]);
+
+  it("undoes the run that the question was about", async () => {
+    const { calls } = await run("undo events", { tty: true });
+    expect(calls.at(-1)?.params).toEqual({ dataset: ROOT, runId: RUN.runId });
+  });
+});
+
+describe("width", () => {
+  it.each([60, 80])("everything fits %i columns", async (columns) => {
+    const long = `region=${"x".repeat(120)}`;
+    const partitions = STATS.partitions.map((partition) => ({ ...partition, partition: long }));
+    const groups = PLAN.groups.map((group) => ({ ...group, partition: long }));
+    const setting: Setting = {
+      columns,
+      answers: {
+        "tamp/dataset/stats": { ...STATS, partitions },
+        "tamp/plan/document": { ...PLAN, groups },
+      },
+    };
+    for (const line of ["stats events", "plan events", "compact events --yes", "runs events", "--help"]) {
+      const { out } = await run(line, setting);
+      const widest = out.split("\n").filter((text) => [...text].length > Math.max(columns, 80));
+      expect(widest, line).toEqual([]);
+    }
+  });
+});

@@ -1,0 +1,368 @@
+import {
+  appendFileSync,
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import type { DataFile } from "@tamp/core";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createInventory, type Inventory } from "../../server/src/inventory.ts";
+import { createInventoryPool, type InventoryPool } from "../../server/src/inventory-pool.ts";
+import { buildEntry } from "../support/build-worker.ts";
+import { makeRoot, parquetBytes, writeDataset } from "../support/dataset.ts";
+
+let pool: InventoryPool;
+let workerEntry = "";
+const roots: string[] = [];
+
+beforeAll(async () => {
+  workerEntry = await buildEntry("server/src/inventory-worker.ts");
+  pool = createInventoryPool({ workerEntry });
+});
+
+afterAll(async () => {
+  await pool.dispose();
+  for (const root of roots) rmSync(root, { recursive: true });
+});
+
+function newRoot(): string {
+  const root = makeRoot();
+  roots.push(root);
+  return root;
+}
+
+/** A clock a minute ahead: what a test writes is old enough not to be read twice. */
+function inventoryOf(
+  root: string,
+  given: { readonly pool?: InventoryPool; readonly aheadMs?: number } = {},
+): Inventory {
+  const { aheadMs = 60_000 } = given;
+  return createInventory({
+    root,
+    pool: given.pool ?? pool,
+    smallFileBytes: 2 ** 20,
+    now: () => Date.now() + aheadMs,
+  });
+}
+
+function pathsOf(inventory: Inventory): readonly string[] {
+  return inventory.files().map((file) => (file.kind === "readable" ? file.stats.path : `!${file.file.path}`));
+}
+
+describe("reading footers", () => {
+  it("reads every footer once", async () => {
+    const root = writeDataset(newRoot(), {
+      "a.parquet": { rows: 10 },
+      "day=1/b.parquet": { rows: 20 },
+      "day=1/c.parquet": { rows: 30, extra: ["more"] },
+    });
+    const inventory = inventoryOf(root);
+    expect(await inventory.reconcile()).toEqual({ added: 3, changed: 0, removed: 0, generation: 1 });
+    expect(inventory.totals).toMatchObject({ fileCount: 3, totalRows: 60, smallFileCount: 3 });
+    expect(pathsOf(inventory)).toEqual(["a.parquet", "day=1/b.parquet", "day=1/c.parquet"]);
+    expect(inventory.footerReads).toBe(3);
+    const files = inventory.files();
+    expect(await inventory.reconcile()).toEqual({ added: 0, changed: 0, removed: 0, generation: 1 });
+    expect(inventory.footerReads).toBe(3);
+    expect(inventory.files()).toBe(files);
+  });
+
+  it("keeps one class for each schema and drops those without files", async () => {
+    const root = writeDataset(newRoot(), {
+      "a.parquet": { rows: 1 },
+      "b.parquet": { rows: 2 },
+      "c.parquet": { rows: 3, extra: ["more"] },
+    });
+    const inventory = inventoryOf(root);
+    await inventory.reconcile();
+    expect(inventory.schemaClasses.size).toBe(2);
+    for (const file of inventory.files()) {
+      const id = file.kind === "readable" ? file.stats.schemaClass : "";
+      expect(inventory.schemaClass(id)?.id).toMatch(/^[0-9a-f]{16}$/);
+    }
+    rmSync(join(root, "c.parquet"));
+    await inventory.reconcile();
+    expect(inventory.schemaClasses.size).toBe(1);
+  });
+
+  it("reads again what may have changed, and not what our own run touched", async () => {
+    const root = writeDataset(newRoot(), { "a.parquet": { rows: 1 }, "b.parquet": { rows: 2 } });
+    const inventory = inventoryOf(root);
+    await inventory.reconcile();
+    linkSync(join(root, "a.parquet"), `${root}-pin`);
+    roots.push(`${root}-pin`);
+    await inventory.reconcile(null, new Set(["a.parquet"]));
+    expect(inventory.footerReads).toBe(2);
+    chmodSync(join(root, "b.parquet"), 0o600);
+    await inventory.reconcile();
+    expect(inventory.footerReads).toBe(3);
+    utimesSync(join(root, "b.parquet"), 1000, 1000);
+    await inventory.reconcile();
+    expect(inventory.footerReads).toBe(4);
+    writeDataset(root, { "a.parquet": { rows: 7 } });
+    expect(await inventory.reconcile()).toMatchObject({ changed: 1 });
+    expect(inventory.totals.totalRows).toBe(9);
+  });
+
+  it("reads again what was read too soon after its last change", async () => {
+    const root = writeDataset(newRoot(), { "a.parquet": { rows: 1 } });
+    const inventory = inventoryOf(root, { aheadMs: -1000 });
+    await inventory.reconcile();
+    expect(await inventory.reconcile()).toMatchObject({ added: 0, changed: 0 });
+    expect(inventory.footerReads).toBe(2);
+  });
+
+  it("does not believe a time of modification in the future", async () => {
+    const root = writeDataset(newRoot(), { "a.parquet": { rows: 1 } });
+    utimesSync(join(root, "a.parquet"), 4e9, 4e9);
+    const inventory = inventoryOf(root);
+    await inventory.reconcile();
+    const [file] = inventory.files();
+    expect(file?.kind === "readable" && file.stats.changedMs).toBeLessThan(Date.now() + 60_000);
+  });
+
+  it("quarantines an unfinished file until it is finished", async () => {
+    const bytes = parquetBytes({ rows: 50 });
+    const root = writeDataset(newRoot(), { "a.parquet": bytes.slice(0, 300), "b.parquet": { rows: 1 } });
+    const inventory = inventoryOf(root);
+    await inventory.reconcile();
+    expect(inventory.totals.unreadableCount).toBe(1);
+    await inventory.reconcile();
+    expect(inventory.footerReads).toBe(2);
+    appendFileSync(join(root, "a.parquet"), bytes.slice(300));
+    await inventory.reconcile();
+    expect(inventory.totals).toMatchObject({ unreadableCount: 0, totalRows: 51 });
+  });
+});
+
+describe("walking", () => {
+  it("takes what readers of the directory take", async () => {
+    const file = { rows: 1 };
+    const root = writeDataset(newRoot(), {
+      "A.parquet": file,
+      "a.parquet": file,
+      "x.PARQUET": file,
+      ".parquet": file,
+      "_hidden.parquet": file,
+      "_year=2024/a.parquet": file,
+      "_tmp/a.parquet": file,
+      ".data.tamp/a.parquet": file,
+      "a directory.parquet/'b\n*[1]{2}?\\%2F;DROP.parquet": file,
+      "k=v=w/~.parquet": file,
+      "s3:/-rf.parquet": file,
+      "caf\u00e9.parquet": file,
+      "cafe\u0301.parquet": file,
+    });
+    symlinkSync(join(root, "A.parquet"), join(root, "link.parquet"));
+    symlinkSync(root, join(root, "loop"));
+    symlinkSync("/nowhere", join(root, "dangling.parquet"));
+    const inventory = inventoryOf(root);
+    await inventory.reconcile();
+    expect(pathsOf(inventory)).toEqual([
+      "A.parquet",
+      "_year=2024/a.parquet",
+      "a directory.parquet/'b\n*[1]{2}?\\%2F;DROP.parquet",
+      "a.parquet",
+      "cafe\u0301.parquet",
+      "caf\u00e9.parquet",
+      "k=v=w/~.parquet",
+      "s3:/-rf.parquet",
+    ]);
+  });
+
+  it.skipIf(process.platform !== "linux")(
+    "shows a name that is not UTF-8 escaped, as unsupported",
+    async () => {
+      const root = writeDataset(newRoot(), { "a\uFFFD.parquet": { rows: 1 } });
+      writeFileSync(
+        Buffer.concat([Buffer.from(`${root}/a`), Buffer.from([0xff]), Buffer.from(".parquet")]),
+        "",
+      );
+      const inventory = inventoryOf(root);
+      await inventory.reconcile();
+      expect(pathsOf(inventory)).toEqual(["!a\\xff.parquet", "a\uFFFD.parquet"]);
+    },
+  );
+
+  it("finds who owns the directory, and what goes stale", async () => {
+    const root = writeDataset(newRoot(), {
+      "delta/_delta_log/0.json": Buffer.from("{}"),
+      "delta/a.parquet": { rows: 1 },
+      "table/metadata/version-hint.text": Buffer.from("1"),
+      "table/data/b.parquet": { rows: 1 },
+      "plain/c.parquet": { rows: 1 },
+      "plain/_metadata": Buffer.from(""),
+    });
+    const inventory = inventoryOf(root);
+    await inventory.reconcile();
+    expect(inventory.foreign).toEqual([
+      { directory: "delta", format: "Delta Lake" },
+      { directory: "table", format: "Apache Iceberg" },
+    ]);
+    expect(inventory.warnings).toEqual([expect.stringMatching(/^plain\/_metadata /)]);
+    const inside = inventoryOf(join(root, "table/data"));
+    await inside.reconcile();
+    expect(inside.foreign).toEqual([{ directory: join(root, "table"), format: "Apache Iceberg" }]);
+  });
+
+  it("survives a root that is missing, appears and goes", async () => {
+    const root = join(newRoot(), "later");
+    const inventory = inventoryOf(root);
+    expect(await inventory.reconcile()).toMatchObject({ added: 0 });
+    expect(inventory.rootMissing).toBe(true);
+    writeDataset(root, { "a.parquet": { rows: 1 } });
+    expect(await inventory.reconcile([""])).toMatchObject({ added: 1 });
+    expect(inventory.rootMissing).toBe(false);
+    rmSync(root, { recursive: true });
+    expect(await inventory.reconcile(["gone"])).toMatchObject({ removed: 1 });
+    expect(inventory.rootMissing).toBe(true);
+    expect(inventory.totals.fileCount).toBe(0);
+  });
+
+  it("follows a directory that was moved, though only its new parent is hinted", async () => {
+    const root = writeDataset(newRoot(), { "x/d/e/a.parquet": { rows: 1 }, "y/b.parquet": { rows: 1 } });
+    const inventory = inventoryOf(root);
+    await inventory.reconcile();
+    renameSync(join(root, "x/d"), join(root, "y/d"));
+    await inventory.reconcile(["y"]);
+    expect(pathsOf(inventory)).toEqual(["y/b.parquet", "y/d/e/a.parquet"]);
+  });
+});
+
+describe("a reader that hangs or dies", () => {
+  /** Speaks the worker's messages; a name says what reading it does to the thread. */
+  const FAKE_WORKER = `
+    import { parentPort, workerData } from "node:worker_threads";
+    const pulse = new Int32Array(workerData.pulse);
+    Atomics.add(pulse, 0, 1);
+    const hoard = [];
+    parentPort.on("message", ({ id, request }) => {
+      Atomics.store(pulse, 2, id);
+      const replies = request.paths.map((path, index) => {
+        Atomics.store(pulse, 1, index);
+        Atomics.add(pulse, 0, 1);
+        while (path.includes("hang"));
+        while (path.includes("hoard")) hoard.push([id]);
+        if (path.includes("throw")) throw new Error("torn");
+        return { kind: "unsupported", stamp: null, detail: path };
+      });
+      parentPort.postMessage({ id, kind: "footers", replies, classes: [] });
+    });`;
+
+  it.each([
+    ["hang", /no progress for 300 ms/],
+    ["hoard", /memory/],
+    ["throw", /torn/],
+  ])("costs that file alone: %s", async (bad, detail) => {
+    const entry = join(newRoot(), "worker.mjs");
+    writeFileSync(entry, FAKE_WORKER);
+    const own = createInventoryPool({ workerEntry: entry, stallMs: 300, memoryMb: 16 });
+    const paths = Array.from({ length: 700 }, (_, index) =>
+      index === 300 || index === 302 ? bad : `f${index}`,
+    );
+    const { replies } = await own.read(paths);
+    expect(replies.map((reply) => (reply.kind === "unsupported" ? reply.detail : reply.kind))).toEqual(
+      paths.map((path) => (path === bad ? "quarantined" : path)),
+    );
+    expect(replies[300]).toMatchObject({ detail: expect.stringMatching(detail) });
+    await own.dispose();
+  });
+
+  it("rejects where there is no worker to start", async () => {
+    const own = createInventoryPool({ workerEntry: "/nowhere/worker.mjs" });
+    await expect(inventoryOf(newRoot(), { pool: own }).reconcile()).rejects.toThrow(/cannot be used/);
+    await own.dispose();
+  });
+});
+
+const DIRECTORIES = ["", "a", "a/b", "c", "c/_hidden"];
+const NAMES = ["x.parquet", "y.parquet", "z.txt", "d"];
+
+const operation = fc.record({
+  kind: fc.constantFrom("write", "torn", "delete", "rename", "mkdir", "same size"),
+  directory: fc.constantFrom(...DIRECTORIES),
+  name: fc.constantFrom(...NAMES),
+  toDirectory: fc.constantFrom(...DIRECTORIES),
+  toName: fc.constantFrom(...NAMES),
+  rows: fc.integer({ min: 1, max: 5 }),
+});
+type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
+
+/** Operations that make no sense on what is there do nothing. */
+function perform(root: string, { kind, directory, name, toDirectory, toName, rows }: Operation): void {
+  const path = join(root, directory, name);
+  try {
+    mkdirSync(join(root, directory), { recursive: true });
+    if (kind === "write") writeFileSync(path, parquetBytes({ rows }));
+    else if (kind === "same size") writeFileSync(path, parquetBytes({ rows: 3, from: rows }));
+    else if (kind === "torn") writeFileSync(path, parquetBytes({ rows }).slice(0, 50 * rows));
+    else if (kind === "delete") rmSync(path, { recursive: true, force: true });
+    else if (kind === "mkdir") mkdirSync(path);
+    else renameSync(path, join(root, toDirectory, toName));
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error)) throw error;
+  }
+}
+
+function comparable(inventory: Inventory): unknown {
+  return {
+    files: inventory.files().map((file: DataFile) => file),
+    totals: inventory.totals,
+    classes: [...inventory.schemaClasses.keys()].sort(),
+    rootMissing: inventory.rootMissing,
+  };
+}
+
+describe("property", () => {
+  it("after any operations and any hints, a full reconcile equals a fresh inventory", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(
+          fc.record({
+            operations: fc.array(operation, { maxLength: 6 }),
+            hints: fc.array(fc.constantFrom(...DIRECTORIES, "a/d", "new/dir", "../x"), { maxLength: 3 }),
+          }),
+          { minLength: 1, maxLength: 4 },
+        ),
+        async (steps) => {
+          const root = newRoot();
+          const inventory = inventoryOf(root, { aheadMs: 0 });
+          await inventory.reconcile();
+          for (const { operations, hints } of steps) {
+            for (const item of operations) perform(root, item);
+            await inventory.reconcile(hints);
+          }
+          await inventory.reconcile();
+          const fresh = inventoryOf(root, { aheadMs: 0 });
+          await fresh.reconcile();
+          expect(comparable(inventory)).toEqual(comparable(fresh));
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it("hints that name every touched directory are as good as a full reconcile", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(operation, { maxLength: 12 }), async (operations) => {
+        const root = newRoot();
+        const inventory = inventoryOf(root, { aheadMs: 0 });
+        await inventory.reconcile();
+        for (const item of operations) perform(root, item);
+        const hints = operations.flatMap((item) => [item.directory, item.toDirectory]);
+        await inventory.reconcile([...new Set(hints)]);
+        const fresh = inventoryOf(root, { aheadMs: 0 });
+        await fresh.reconcile();
+        expect(comparable(inventory)).toEqual(comparable(fresh));
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
