@@ -46,11 +46,11 @@ it("exposes the protocol of the server and nothing else of it", () => {
 it("has one version, one licence and one least Node", () => {
   expect(new Set(FOLDERS.map((folder) => read(folder).version)).size).toBe(1);
   expect(new Set(FOLDERS.map((folder) => read(folder).license))).toEqual(new Set(["Apache-2.0"]));
-  for (const folder of [".", "server", "extension"]) expect(read(folder).engines?.["node"]).toBe(">=20.19.0");
+  for (const folder of [".", "server", "extension"]) expect(read(folder).engines?.node).toBe(">=20.19.0");
 });
 
 it("links a checked-in stub as the command, so that npm finds it before the build", () => {
-  const bin = read("server").bin?.["tamp"] ?? "";
+  const bin = read("server").bin?.tamp ?? "";
   const text = readFileSync(join(ROOT, "server", bin), "utf8");
   expect(bin).toBe("bin/tamp.mjs");
   expect(text.startsWith("#!/usr/bin/env node\n")).toBe(true);

@@ -44,11 +44,12 @@ export async function takeLock(request: LockRequest): Promise<Lock> {
   const owner = await describeSelf(request);
   const temp = `${path}.${owner.nonce}`;
   await fs.writeNew(temp, `${JSON.stringify(owner)}\n`);
+  const made = await fs.lstat(temp);
   try {
     for (let attempt = 0; attempt < 3; attempt += 1) {
       if (await tryLink(fs, temp, path)) {
         await fs.sync(dirname(path));
-        return held(fs, path, owner.nonce, await fs.lstat(path));
+        return held(fs, path, owner.nonce, made);
       }
       await moveStaleAside(request, owner.nonce);
     }

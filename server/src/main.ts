@@ -97,6 +97,7 @@ function createIo(): CliIo {
 }
 
 async function confirm(question: string): Promise<boolean> {
+  if (!process.stdin.isTTY) return false;
   const prompt = createInterface({ input: process.stdin, output: process.stderr });
   try {
     return /^y(es)?$/i.test((await prompt.question(`${question} [y/N] `)).trim());

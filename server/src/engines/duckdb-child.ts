@@ -32,6 +32,8 @@ let busy = 0;
 let queue: Promise<void> = Promise.resolve();
 
 process.on("disconnect", end);
+// Ctrl-C reaches the whole process group: the parent decides what becomes of the run.
+process.on("SIGINT", () => {});
 
 process.on("message", (request: ChildRequest) => {
   if (request.kind === "close") end();

@@ -79,11 +79,7 @@ function tellPeople(call: CommandCall, client: DaemonClient, dataset: string): T
       telling = false;
     }
   };
-  const tellSoon = (): void => {
-    tell().catch((error: unknown) => {
-      if (!io.signal.aborted) tellFailure(error, io, false);
-    });
-  };
+  const tellSoon = (): void => void tell().catch((error: unknown) => tellTrouble(io, error));
   client.onNotification("tamp/dataset/changed", (params) => {
     pending = addChanges(pending ?? NO_CHANGES, params, open);
     tellSoon();
@@ -98,6 +94,11 @@ function tellPeople(call: CommandCall, client: DaemonClient, dataset: string): T
       await tell();
     },
   };
+}
+
+/** A line that could not be told ends nothing: the next change tries again. */
+function tellTrouble(io: CliIo, error: unknown): void {
+  if (!io.signal.aborted) tellFailure(error, io, false);
 }
 
 type Changes = Pick<ChangedParams, "added" | "changed" | "removed">;
