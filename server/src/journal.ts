@@ -24,11 +24,16 @@ export async function writeJournal(
   folder: GroupFolder,
   record: JournalRecord,
 ): Promise<void> {
-  const temp = `${folder.journal}.new`;
+  const temp = unfinishedJournal(folder);
   await unlinkIfPresent(fs, temp);
   await fs.writeNew(temp, serialize(record));
   await fs.rename(temp, folder.journal);
   await fs.sync(dirname(folder.journal));
+}
+
+/** Where a record is written before it takes the journal's name. */
+export function unfinishedJournal(folder: GroupFolder): string {
+  return `${folder.journal}.new`;
 }
 
 function serialize(record: JournalRecord): string {

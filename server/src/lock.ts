@@ -37,7 +37,7 @@ export interface LockRequest {
 
 /**
  * Takes the lock or rejects with `Locked`, naming the holder. The file is made by `link`, so it is whole from its
- * first moment on; a lock whose owner is provably dead is renamed aside, checked, and only then removed.
+ * first moment on; one whose owner is provably dead is removed by whoever has claimed it, and by nobody else.
  */
 export async function takeLock(request: LockRequest): Promise<Lock> {
   const { fs, path } = request;
@@ -51,7 +51,7 @@ export async function takeLock(request: LockRequest): Promise<Lock> {
         await fs.sync(dirname(path));
         return held(fs, path, owner.nonce, made);
       }
-      await moveStaleAside(request, owner.nonce);
+      await removeStale(request, temp);
     }
     throw await lockedBy(fs, path);
   } finally {
@@ -69,32 +69,47 @@ async function tryLink(fs: PublicationFs, from: string, to: string): Promise<boo
   }
 }
 
-/** Renames a dead owner's lock aside. Where another contender was faster, what was moved is linked back. */
-async function moveStaleAside({ fs, path }: LockRequest, nonce: string): Promise<void> {
+/**
+ * Removes a dead owner's lock. A claim is named after the dead owner and made by `link` like the lock itself; that
+ * of a claimant who died is claimed in its turn. While the dead owner's lock stands, only the last of them may
+ * touch it, so what is removed is what was judged, however slow a contender is.
+ */
+async function removeStale({ fs, path }: LockRequest, temp: string): Promise<void> {
   const judged = await readOwner(fs, path);
   if (judged === null) return;
   if (!(await isDead(judged))) throw await lockedBy(fs, path);
-  const aside = `${path}.stale.${nonce}`;
-  try {
-    await fs.rename(path, aside);
-  } catch (error) {
-    if (errno(error) === "ENOENT") return;
-    throw error;
+  const claims: string[] = [];
+  for (let dead = judged; ; ) {
+    const claim = `${path}.stale.${dead.nonce}`;
+    claims.push(claim);
+    if (await tryLink(fs, temp, claim)) break;
+    const claimant = await readOwner(fs, claim);
+    if (claimant === null || !(await isDead(claimant))) return;
+    dead = claimant;
   }
-  const moved = await readOwner(fs, aside);
-  if (moved?.nonce !== judged.nonce) await tryLink(fs, aside, path);
-  await fs.unlink(aside);
+  try {
+    if ((await readOwner(fs, path))?.nonce === judged.nonce) await fs.unlink(path);
+  } finally {
+    for (const claim of claims) await unlinkIfPresent(fs, claim);
+  }
 }
 
 /** The owner of a dataset's lock, or null where nobody holds it. */
 export async function readOwner(fs: PublicationFs, path: string): Promise<LockOwner | null> {
   try {
-    return JSON.parse(await fs.readText(path)) as LockOwner;
+    const owner: unknown = JSON.parse(await fs.readText(path));
+    if (isOwner(owner)) return owner;
   } catch (error) {
     if (errno(error) === "ENOENT" || errno(error) === "ENOTDIR") return null;
-    if (error instanceof SyntaxError) throw unreadableLock(path);
-    throw error;
+    if (!(error instanceof SyntaxError)) throw error;
   }
+  throw unreadableLock(path);
+}
+
+/** The nonce becomes part of a file's name. */
+function isOwner(value: unknown): value is LockOwner {
+  const owner = value as LockOwner | null;
+  return typeof owner?.nonce === "string" && /^\w+$/.test(owner.nonce) && Number.isSafeInteger(owner.pid);
 }
 
 function unreadableLock(path: string): TampError {

@@ -13,11 +13,34 @@ export function readPlanDocument(value: object): { readonly plan: Plan; readonly
   if (document.kind === "refused") throw invalid("plan is a refusal: there is nothing to execute");
   if (!Array.isArray(document.groups)) throw invalid("plan.groups must be a list");
   const groups = document.groups.map(readGroup);
+  refuseRepeated(groups);
+  checkProjection(document);
   const policy = readPolicy(document.policy);
   const plan = { ...(document as unknown as Plan), policy, groups };
   const planId = planIdOf(plan);
   if (planId !== document.planId) throw invalid("plan.planId is not the hash of the plan: it was edited");
   return { plan: { ...plan, kind: groups.length > 0 ? "planned" : "nothing_to_do" }, planId };
+}
+
+/** A file named twice would be rewritten twice: its rows would double on both sides of every comparison. */
+function refuseRepeated(groups: readonly FileGroup[]): void {
+  const seen = new Set<string>();
+  for (const { path } of groups.flatMap((group) => group.inputs)) {
+    if (seen.has(path)) throw invalid(`plan.groups names ${path} twice`);
+    seen.add(path);
+  }
+}
+
+/** The fields that a run's result stands beside; they are no part of the hash. */
+function checkProjection({ stats, estimate, partitionFilter }: Readonly<Record<string, unknown>>): void {
+  const { beforeFileCount, beforeTotalBytes } = (stats ?? {}) as Partial<Plan["stats"]>;
+  const { neededBytes, ratio } = (estimate ?? {}) as Partial<Plan["estimate"]>;
+  const counted = isCounts([beforeFileCount, beforeTotalBytes, neededBytes]) && typeof ratio === "number";
+  if (!counted || !isTexts(partitionFilter)) {
+    throw invalid(
+      "plan is incomplete: stats, estimate and partitionFilter must be as tamp/plan/document gave them",
+    );
+  }
 }
 
 function readPolicy(value: unknown): Policy {
@@ -30,8 +53,9 @@ function readPolicy(value: unknown): Policy {
 }
 
 function readGroup(value: unknown): FileGroup {
+  if (typeof value !== "object" || value === null) throw invalid("plan.groups holds an incomplete group");
   const group = value as FileGroup;
-  const inputs = Array.isArray(group?.inputs) ? group.inputs.map(readInput) : [];
+  const inputs = Array.isArray(group.inputs) ? group.inputs.map(readInput) : [];
   const rows = inputs.reduce((sum, file) => sum + file.rows, 0);
   const { outputRows, partition, codec, schemaClass } = group;
   const texts = [partition, codec, schemaClass].every((text) => typeof text === "string");

@@ -1,7 +1,13 @@
 import { join } from "node:path";
 import { decideRecovery } from "@tamp/core";
 import type { PublicationFs } from "./fs.ts";
-import { type FoundJournal, readJournals, removeIfEmpty } from "./journal.ts";
+import {
+  type FoundJournal,
+  readJournals,
+  removeIfEmpty,
+  unfinishedJournal,
+  unlinkIfPresent,
+} from "./journal.ts";
 import { observe, type PublishContext, performSteps } from "./publish.ts";
 import { GROUP_PARTS, runFolder, type Workspace } from "./workspace.ts";
 
@@ -66,11 +72,12 @@ export function publishContext(
   return { ...context, folder: found.folder, overlapMs: 0, checkCtime: false };
 }
 
-/** A folder without a record holds empty parts at most: rmdir refuses anything else. */
+/** A folder without a record holds a half-written one and empty parts at most: rmdir refuses anything else. */
 async function discardUnrecorded(
   { fs, workspace }: RecoveryContext,
   found: FoundJournal & { kind: "none" },
 ): Promise<void> {
+  await unlinkIfPresent(fs, unfinishedJournal(found.folder));
   for (const part of GROUP_PARTS) await removeIfEmpty(fs, join(found.folder.path, part));
   await removeIfEmpty(fs, found.folder.path);
   await removeIfEmpty(fs, runFolder(workspace, found.runId));

@@ -111,7 +111,7 @@ const schemas: readonly (readonly [string, readonly Element[], readonly string[]
   [
     "time MICROS and NANOS",
     [clock("TIME", "MICROS", true), { ...clock("TIME", "NANOS", false), name: "d" }],
-    [],
+    ["logical type: TIME(NANOS,local) -> TIME(MICROS,local)"],
   ],
   ["decimal 9", [decimal("INT64", 9)], ["physical type: INT64 -> INT32"]],
   ["decimal 10", [decimal("INT64", 10)], []],

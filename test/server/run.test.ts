@@ -215,6 +215,9 @@ describe("a plan", () => {
     const edits: readonly PlanDocument[] = [
       { ...document, groups: [{ ...group, codec: "gzip" }] },
       { ...document, groups: [{ ...group, inputs: group.inputs.slice(1) }] },
+      { ...document, groups: [group, group] },
+      { ...document, stats: undefined as never },
+      { ...document, groups: [null as never] },
       {
         ...document,
         groups: [

@@ -5,7 +5,7 @@ import type { DuckField, DuckNode } from "./duckdb-schema.ts";
 import { duckFields } from "./duckdb-schema.ts";
 
 /** The version that every rule in this file was measured with; the child refuses to run with another. */
-export const DUCKDB_VERSION = "1.5.6";
+export const DUCKDB_VERSION = "1.5.5";
 
 export const DUCKDB_CODECS: readonly string[] = [
   "uncompressed",
@@ -120,7 +120,7 @@ type LeafType = Pick<ColumnSchema, "physicalType" | "typeLength" | "logicalType"
 function writtenType(column: ColumnSchema): LeafType {
   const { logicalType, physicalType } = column;
   const clock = /^(TIME|TIMESTAMP)\((\w+),(utc|local)\)$/.exec(logicalType);
-  if (clock) return clockType(clock[1] ?? "", clock[2] === "NANOS" && clock[3] === "local", clock[3] ?? "");
+  if (clock) return clockType(clock[1] ?? "", clock[2] ?? "", clock[3] ?? "");
   const decimal = /^DECIMAL\((\d+),/.exec(logicalType);
   if (decimal) return decimalType(Number(decimal[1]), logicalType);
   const integer = /^INT\((\d+),/.exec(logicalType);
@@ -135,9 +135,10 @@ function writtenType(column: ColumnSchema): LeafType {
   return column;
 }
 
-/** Times of the clock and instants are microseconds to DuckDB, but for nanoseconds without a time zone. */
-function clockType(type: string, nanos: boolean, zone: string): LeafType {
-  return leafType("INT64", `${type}(${nanos ? "NANOS" : "MICROS"},${zone})`);
+/** Times of the clock and instants are microseconds to DuckDB, but for timestamps in nanoseconds without a zone. */
+function clockType(type: string, unit: string, zone: string): LeafType {
+  const keepsNanos = type === "TIMESTAMP" && unit === "NANOS" && zone === "local";
+  return leafType("INT64", `${type}(${keepsNanos ? "NANOS" : "MICROS"},${zone})`);
 }
 
 function decimalType(precision: number, logicalType: string): LeafType {
