@@ -9,11 +9,11 @@ const at = (...parts) => join(root, ...parts);
 const stage = at("node_modules", ".cache", "vsix");
 const target = `${process.platform}-${process.arch}`;
 
-/** The engine's packages are not bundled: the binding is native. */
+/** The engine's packages are not bundled: the binding is native. They lie where the daemon's bundle resolves them. */
 async function copyEngine() {
   const binding = `@duckdb/node-bindings-${target}`;
   for (const name of ["@duckdb/node-api", "@duckdb/node-bindings", binding]) {
-    await cp(at("node_modules", name), join(stage, "node_modules", name), { recursive: true });
+    await cp(at("node_modules", name), join(stage, "dist/server/node_modules", name), { recursive: true });
   }
 }
 
