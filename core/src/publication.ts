@@ -37,6 +37,11 @@ export interface OutputRecord extends FileIdentity {
  */
 export type JournalState = "PREPARED" | "COMMIT" | "RETIRED" | "UNDOING" | "UNDONE" | "ROLLED_BACK";
 
+/** Nothing is left to do for a group in one of these states. */
+export function isAtRest({ state }: Pick<JournalRecord, "state">): boolean {
+  return state === "RETIRED" || state === "UNDONE" || state === "ROLLED_BACK";
+}
+
 export interface JournalRecord {
   readonly version: 1;
   readonly runId: string;

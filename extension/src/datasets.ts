@@ -162,5 +162,5 @@ export class Datasets implements Disposable {
 }
 
 function isSamePolicy(a: WirePolicy, b: WirePolicy): boolean {
-  return a.targetSize === b.targetSize && a.minFiles === b.minFiles;
+  return JSON.stringify(a) === JSON.stringify(b);
 }

@@ -17,11 +17,18 @@ export function isFromUser(origins: SettingOrigins | undefined): boolean {
   return origins?.workspaceFolderValue === undefined && origins?.workspaceValue === undefined;
 }
 
-export function policyOf(values: { readonly targetSize: unknown; readonly minFiles: unknown }): WirePolicy {
-  const { targetSize, minFiles } = values;
+export interface PolicyValues {
+  readonly targetSize: unknown;
+  readonly minFiles: unknown;
+  readonly allow: unknown;
+}
+
+export function policyOf(values: PolicyValues): WirePolicy {
+  const { targetSize, minFiles, allow } = values;
   return {
     ...(typeof targetSize === "string" && targetSize.trim() !== "" ? { targetSize } : {}),
     ...(typeof minFiles === "number" ? { minFiles } : {}),
+    ...(Array.isArray(allow) ? { allow: allow.filter((name) => typeof name === "string") } : {}),
   };
 }
 

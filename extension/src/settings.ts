@@ -34,7 +34,11 @@ export function policyFor(path: string): WirePolicy {
 function readPolicy(scope: Uri | null): WirePolicy {
   const configuration = workspace.getConfiguration("tamp", scope);
   const read = (name: string): unknown => explicitValue(configuration.inspect(name));
-  return policyOf({ targetSize: read("policy.targetSize"), minFiles: read("policy.minFiles") });
+  return policyOf({
+    targetSize: read("policy.targetSize"),
+    minFiles: read("policy.minFiles"),
+    allow: read("policy.allow"),
+  });
 }
 
 export function memoryLimit(): string | null {

@@ -174,12 +174,16 @@ async function retireSource(context: PublishContext, source: SourceRecord): Prom
   }
 }
 
+/** Gives somebody else's file its name back; where that is taken again by now, the file stays with us. */
 async function putBack(fs: PublicationFs, from: string, to: string): Promise<void> {
   try {
     await fs.link(from, to);
   } catch (error) {
-    if (errno(error) !== "EEXIST") throw error;
+    if (errno(error) === "EEXIST") return;
+    throw error;
   }
+  await fs.sync(dirname(to));
+  await fs.unlink(from);
 }
 
 async function clearOwnLink({ fs }: PublishContext, path: string, identity: FileIdentity): Promise<void> {
@@ -216,12 +220,15 @@ async function withdrawOutput(context: PublishContext, output: OutputRecord): Pr
   }
 }
 
-/** fsync of the live directories first, then of the group's own: names must last before what they replace goes. */
+/**
+ * fsync of the group's own folders first, then of the live directories: where a rename is two changes to the file
+ * system, the new name must last before the old one goes.
+ */
 async function syncFolders(context: PublishContext, record: JournalRecord): Promise<void> {
+  for (const part of ["out", "trash"]) await context.fs.sync(join(context.folder.path, part));
   const files = [...record.sources, ...record.outputs];
   const live = new Set(files.map((file) => dirname(livePath(context, file))));
   for (const folder of live) await context.fs.sync(folder);
-  for (const part of ["out", "trash"]) await context.fs.sync(join(context.folder.path, part));
 }
 
 /** Removes our own links. A retained original is unlinked only where its live name holds the same inode. */

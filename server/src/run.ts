@@ -1,7 +1,8 @@
 import { dirname, join } from "node:path";
-import { type FileGroup, findDrift, type JournalRecord, type Plan } from "@tamp/core";
+import { type FileGroup, findDrift, isAtRest, type JournalRecord, type Plan } from "@tamp/core";
 import type { Engine, EngineLimits, EngineSession, KeyValue } from "./engine.ts";
 import { TampError } from "./errors.ts";
+import { readJournals } from "./journal.ts";
 import { type Maintenance, refuseHeldPartitions } from "./maintain.ts";
 import { mapLimit } from "./map-limit.ts";
 import { type GroupOutcome, type Phase, type PublishedOutput, runGroup } from "./run-group.ts";
@@ -54,12 +55,12 @@ export async function executePlan(request: RunRequest): Promise<RunReport> {
     held.workspace.root,
     plan.groups.map((group) => group.partition),
   );
-  const drift = await driftOf(held, plan.groups);
-  if (drift !== null) return run.report("refused", drift, begin);
+  const refusal = (await unfinishedRefusal(held, plan.groups)) ?? (await driftOf(held, plan.groups));
+  if (refusal !== null) return run.report("refused", refusal, begin);
   await checkSpace(held, plan);
   await held.fs.mkdir(runFolder(held.workspace, run.runId));
   await held.fs.sync(dirname(runFolder(held.workspace, run.runId)));
-  const checker = createChecker(request.checkerEntry);
+  const checker = createChecker(request.checkerEntry, request.limits.deadlineMs);
   try {
     for (const [index, group] of plan.groups.entries()) await run.step(group, index, checker);
   } finally {
@@ -76,6 +77,22 @@ function runIdAt({ now, randomHex }: Maintenance): string {
     .replace(/[-:.Z]/g, "")
     .toLowerCase();
   return `${at}${randomHex(3)}`;
+}
+
+/**
+ * A group that recovery could not bring to rest may stand in the dataset twice: rewriting its files would make the
+ * doubled rows last. In words; null where the plan touches no such file.
+ */
+async function unfinishedRefusal(held: Maintenance, groups: readonly FileGroup[]): Promise<string | null> {
+  const owners = new Map<string, string>();
+  for (const found of await readJournals(held.fs, held.workspace)) {
+    if (found.kind !== "journal" || isAtRest(found.record)) continue;
+    const { sources, outputs, runId } = found.record;
+    for (const { path } of [...sources, ...outputs]) owners.set(path, runId);
+  }
+  const first = groups.flatMap((group) => group.inputs).find(({ path }) => owners.has(path));
+  if (first === undefined) return null;
+  return `${first.path} belongs to the interrupted run ${owners.get(first.path)}, which could not be recovered: see \`tamp recover\``;
 }
 
 /** The first source that is not as the plan saw it, in words; null where none is. */
@@ -142,7 +159,11 @@ class RunState {
 
   private async rewrite(group: FileGroup, index: number, checker: Checker): Promise<GroupOutcome> {
     const { held, plan, engine, signal, keyValuesOf, overlapMs, limits } = this.request;
-    const kill = (): void => this.session?.kill();
+    const kill = (): void => {
+      this.session?.kill();
+      // No group begins after a cancel.
+      void checker.dispose();
+    };
     try {
       this.session ??= await engine.start(limits);
       signal.addEventListener("abort", kill);

@@ -22,11 +22,11 @@ test.each(origins)("of %o the nearest holds", (given, value, fromUser) => {
 });
 
 test.each([
-  [{ targetSize: undefined, minFiles: undefined }, {}],
-  [{ targetSize: " ", minFiles: "12" }, {}],
+  [{ targetSize: undefined, minFiles: undefined, allow: undefined }, {}],
+  [{ targetSize: " ", minFiles: "12", allow: "int96" }, {}],
   [
-    { targetSize: "64MiB", minFiles: 4 },
-    { targetSize: "64MiB", minFiles: 4 },
+    { targetSize: "64MiB", minFiles: 4, allow: ["int96"] },
+    { targetSize: "64MiB", minFiles: 4, allow: ["int96"] },
   ],
 ])("policy of %o names only what someone set", (values, expected) => {
   expect(policyOf(values)).toEqual(expected);
