@@ -281,8 +281,9 @@ async function recordOutput(
 
 /** Goes back from what is observed on disk; where that fails too, the outcome is unknown and nothing more is done. */
 async function giveUp(request: GroupRequest, record: JournalRecord, error: unknown): Promise<GroupOutcome> {
-  const kind = request.signal.aborted ? "cancelled" : "rolled_back";
-  const reason = messageOf(error);
+  const { aborted } = request.signal;
+  const kind = aborted ? "cancelled" : "rolled_back";
+  const reason = aborted ? "cancelled before it was published" : messageOf(error);
   const context = { ...request.context, checkCtime: false };
   try {
     if ((await context.fs.lstat(context.folder.path)) === null) return { kind, reason };

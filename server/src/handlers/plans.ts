@@ -57,7 +57,7 @@ export async function summarize(daemon: Daemon, dataset: OpenDataset, made: Made
     estimate: { ...plan.estimate, freeBytes: await fs.freeBytes(dataset.root).catch(() => 0) },
     benefit: plan.benefit,
     health: made.health,
-    notes: dataset.notes(),
+    notes: plan.groups.length > 0 ? dataset.notes() : [],
     ...(reason === null ? {} : { reason }),
   };
 }
@@ -65,5 +65,5 @@ export async function summarize(daemon: Daemon, dataset: OpenDataset, made: Made
 function whyNothing({ plan }: MadePlan): string {
   const reasons = Object.entries(countReasons(plan)).filter(([reason]) => reason !== "filtered_out");
   if (reasons.length === 0) return "there are no data files";
-  return reasons.map(([reason, files]) => `${files} ${reason}`).join(", ");
+  return reasons.map(([reason, files]) => `${files} ${reason.replaceAll("_", " ")}`).join(", ");
 }
