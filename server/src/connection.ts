@@ -77,8 +77,8 @@ export async function serveConnection(options: ServeOptions): Promise<number> {
     connection.onClose(resolve);
     input.once("end", resolve);
     input.once("close", resolve);
-    input.once("error", () => resolve());
-    output.once("error", () => resolve());
+    input.on("error", () => resolve());
+    output.on("error", () => resolve());
   });
   connection.onRequest("initialize", (...args: unknown[]) =>
     answered(() => initialize(options, session, readCall(args).params)),

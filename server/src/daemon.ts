@@ -53,14 +53,16 @@ export class Daemon {
     const known = this.datasets.get(root);
     const dataset = known ?? this.create(root, request);
     if (known !== undefined) {
-      await known.setPolicy(request.policy);
+      known.setPolicy(request.policy);
       known.workspace = request.workspace;
     }
     this.datasets.set(root, dataset);
     try {
       await dataset.start(request.watch);
       if (request.mustExist) refuseEmpty(dataset);
-      await dataset.judge();
+      // Files of a known one may have come of age since it was judged.
+      if (known === undefined) await dataset.judgeIfStale();
+      else await dataset.judge();
     } catch (error) {
       if (known === undefined) await this.close(root);
       throw error;

@@ -88,7 +88,7 @@ export function inspectFile(absolutePath: string): Inspection {
 }
 
 /** Of a file that cannot be opened: equal to no real file's. */
-export const NO_STAMP: Stamp = { device: "", inode: "", sizeBytes: 0, mtimeNs: "", ctimeNs: "" };
+const NO_STAMP: Stamp = { device: "", inode: "", sizeBytes: 0, mtimeNs: "", ctimeNs: "" };
 
 export function stampOf(stat: {
   readonly dev: bigint;

@@ -139,6 +139,8 @@ class Pool implements InventoryPool {
     this.#causeOfDeath = "";
     const worker = new Worker(this.#options.workerEntry, {
       workerData: { pulse: this.#pulse.buffer },
+      // stdout of the daemon belongs to the protocol.
+      stdout: true,
       resourceLimits: { maxOldGenerationSizeMb: this.#options.memoryMb ?? 512, maxYoungGenerationSizeMb: 64 },
     });
     worker.on("message", (message: WorkerMessage) => this.#onMessage(message));

@@ -52,11 +52,13 @@ export interface Inventory {
     directories?: readonly string[] | null,
     ownTouched?: ReadonlySet<string>,
   ): Promise<InventoryChange>;
+  /** Counts small files by another bound from now on; reads nothing. */
+  recount(smallFileBytes: number): void;
   dispose(): Promise<void>;
 }
 
 export interface InventoryOptions {
-  /** Real path of the dataset root; it need not exist yet. */
+  /** The dataset root; it need not exist yet. */
   readonly root: string;
   readonly pool: InventoryPool;
   readonly smallFileBytes: number;
@@ -73,7 +75,7 @@ class HeldInventory implements Inventory {
   generation = 0;
   footerReads = 0;
   rootMissing = true;
-  readonly totals: DatasetTotals;
+  totals: DatasetTotals;
   readonly #options: InventoryOptions;
   readonly #directories = new Map<string, KnownDirectory>();
   readonly #classes = new Map<string, SchemaClass>();
@@ -119,6 +121,11 @@ class HeldInventory implements Inventory {
     const next = this.#last.then(() => this.#reconcile(directories, ownTouched));
     this.#last = next.catch(() => undefined);
     return next;
+  }
+
+  recount(smallFileBytes: number): void {
+    this.totals = createTotals(smallFileBytes);
+    for (const file of this.files()) addFile(this.totals, file);
   }
 
   async dispose(): Promise<void> {

@@ -106,6 +106,8 @@ function parse(text: string | undefined): Record<string, unknown> | null {
 
 /** A record acts only on its own folder and root, and never through a path that leaves them. */
 function problemOf(record: JournalRecord, workspace: Workspace, runId: string, group: number): string | null {
+  const lists = [record?.sources, record?.outputs];
+  if (!lists.every(Array.isArray) || record.root === undefined) return "the record is incomplete";
   if (record.version !== 1) return `unknown record version ${String(record.version)}`;
   if (record.runId !== runId || record.group !== group) return "the record belongs to another folder";
   const { root } = record;
@@ -120,7 +122,8 @@ function problemOf(record: JournalRecord, workspace: Workspace, runId: string, g
   return [...live, ...own].every(staysInside) ? null : "a path in the record leaves its folder";
 }
 
-function staysInside(path: string): boolean {
+function staysInside(path: unknown): boolean {
+  if (typeof path !== "string") return false;
   const parts = path.split("/");
   return !path.includes("\0") && parts.every((part) => part !== "" && part !== "." && part !== "..");
 }

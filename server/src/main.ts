@@ -106,6 +106,9 @@ async function confirm(question: string): Promise<boolean> {
   }
 }
 
+// A reader that goes away (`| head`) must not end a run half-way; `serve` notices it by itself.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+
 const code = await runCli(process.argv.slice(2), {
   io: createIo(),
   connect: () => linkInProcess({ daemon: createDaemon() }),

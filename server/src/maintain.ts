@@ -40,10 +40,11 @@ export async function maintain<T>(
   const { fs } = ports;
   const workspace = await locateWorkspace(fs, request.root, request.workspace);
   await prepareWorkspace(fs, workspace);
-  await refuseHeldAncestor(fs, workspace.root);
   const since = new Date(ports.now()).toISOString();
   const lock = await takeLock({ fs, path: workspace.lock, root: workspace.root, since });
   try {
+    // After our own lock is there for others to see: of two roots that begin at once, at least one is refused.
+    await refuseHeldAncestor(fs, workspace.root);
     const context = { ...ports, workspace, assertHeld: () => lock.assertHeld() };
     const recovered = await recoverGroups(context);
     return await work({ ...context, owner: lock.nonce, recovered });

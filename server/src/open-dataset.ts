@@ -71,9 +71,12 @@ export class OpenDataset {
   private queue: Schedule<Job> = IDLE;
   private policyInput: PolicyInput;
   private policy: Policy;
-  private inventory: Inventory;
+  private readonly inventory: Inventory;
   private readonly deps: DatasetDeps;
-  private watch: Watch | null = null;
+  private watch: Promise<Watch> | null = null;
+  private disposed = false;
+  /** A hint that came while a run was under way, and was not followed then. */
+  private missedHint = false;
   private watchState: WireWatchState = { kind: "off" };
   private ratio: number | null = null;
   private latest: MadePlan | null = null;
@@ -96,18 +99,21 @@ export class OpenDataset {
   async start(watch: boolean): Promise<void> {
     await this.refresh();
     await this.learn();
-    if (watch && this.watch === null) await this.startWatching();
+    if (!watch || this.watch !== null || this.disposed) return;
+    this.watch = this.startWatching();
+    await this.watch;
+    await this.refresh();
   }
 
-  async setPolicy(input: PolicyInput): Promise<void> {
+  /** Another policy is another judgement: what was told by the old one is told anew. */
+  setPolicy(input: PolicyInput): void {
     const policy = policyOf(input);
-    const recount = policy.smallFileBytes !== this.policy.smallFileBytes;
+    if (JSON.stringify(policy) === JSON.stringify(this.policy)) return;
     this.policy = policy;
     this.policyInput = input;
     this.latest = null;
-    if (!recount) return;
-    await this.inventory.dispose();
-    this.inventory = this.deps.createInventory(this.root, policy.smallFileBytes);
+    this.told = 0;
+    this.inventory.recount(policy.smallFileBytes);
   }
 
   /** Compares with the disk, wholly or in some directories; `ownPaths` are files that our own run touched. */
@@ -116,7 +122,9 @@ export class OpenDataset {
     ownPaths: readonly string[] = [],
   ): Promise<void> {
     const change = await this.inventory.reconcile(directories, new Set(ownPaths));
-    if (change.added + change.changed + change.removed === 0) return;
+    if (change.added + change.changed + change.removed === 0 || this.disposed) return;
+    // Nobody shall be told of a health that was never judged.
+    if (this.latest === null) await this.judge();
     this.deps.onChanged(this, change);
     this.scheduleJudging();
   }
@@ -196,13 +204,18 @@ export class OpenDataset {
     };
   }
 
+  /** Without a watch nothing judges by itself. */
+  async judgeIfStale(): Promise<void> {
+    if (this.latest?.generation !== this.inventory.generation) await this.judge();
+  }
+
   /** The health behind `summary`, up to date with the inventory. */
   async judge(): Promise<void> {
-    if (this.inventory.rootMissing) return;
+    if (this.inventory.rootMissing || this.disposed) return;
     const made = await this.makePlan([]);
     const before = this.latest?.health.score;
     this.latest = made;
-    if (before !== made.health.score)
+    if (before !== undefined && before !== made.health.score)
       this.deps.onChanged(this, { ...NO_CHANGE, generation: made.generation });
     const files = made.plan.kind === "planned" ? made.plan.stats.compactedFileCount : 0;
     if (files === 0) this.told = 0;
@@ -244,6 +257,7 @@ export class OpenDataset {
     const end = (): void => {
       this.queue = finish(this.queue, this.deps.ports.now());
       this.startNext();
+      if (this.missedHint) this.refreshSoon(null);
     };
     started
       ?.run()
@@ -272,9 +286,10 @@ export class OpenDataset {
   }
 
   async dispose(): Promise<void> {
+    this.disposed = true;
     if (this.judgeTimer !== null) clearTimeout(this.judgeTimer);
     if (this.reconcileTimer !== null) clearInterval(this.reconcileTimer);
-    await this.watch?.dispose();
+    await (await this.watch?.catch(() => null))?.dispose();
     await this.inventory.dispose();
   }
 
@@ -300,7 +315,7 @@ export class OpenDataset {
     return [...foreign, ...this.inventory.warnings];
   }
 
-  private async startWatching(): Promise<void> {
+  private async startWatching(): Promise<Watch> {
     const events: WatchEvents = {
       onHint: (directories) => this.refreshSoon(directories),
       onOverflow: () => this.refreshSoon(null),
@@ -309,26 +324,27 @@ export class OpenDataset {
       },
     };
     this.watchState = { kind: "watching" };
-    this.watch = await this.deps.watcher.watch(this.root, events);
-    await this.refresh();
     // Also judges again: files grow old enough without an event.
     this.reconcileTimer = setInterval(() => {
       this.refreshSoon(null);
       this.scheduleJudging();
     }, RECONCILE_MS);
     this.reconcileTimer.unref();
+    return this.deps.watcher.watch(this.root, events);
   }
 
   /** A failed comparison is a warning of the next summary, never the end of the daemon. */
   private refreshSoon(directories: readonly string[] | null): void {
-    if (this.running) return;
+    // What is seen half-way through a swap would be told; the end of the run looks at everything.
+    this.missedHint = this.running;
+    if (this.running || this.disposed) return;
     this.refresh(directories).catch((error: unknown) => {
       this.watchState = { kind: "degraded", reason: String(error), remedy: "the next scan tries again" };
     });
   }
 
   private scheduleJudging(): void {
-    if (this.watch === null) return;
+    if (this.watch === null || this.disposed) return;
     if (this.judgeTimer !== null) clearTimeout(this.judgeTimer);
     const now = this.deps.ports.clock();
     this.judgeBy ??= now + MOST_WAIT_MS;

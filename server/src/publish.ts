@@ -111,9 +111,10 @@ async function performStep(context: PublishContext, record: JournalRecord, step:
   }
 }
 
-/** What every name of the group holds now. */
+/** What every name of the group holds now. Rejects where a name leads out of the dataset by now. */
 export async function observe(context: PublishContext, record: JournalRecord): Promise<Observation> {
   const { fs } = context;
+  for (const folder of liveFolders(context, record)) await refuseLinked(fs, folder);
   const presence = async (path: string, identity: FileIdentity): Promise<Presence> => {
     const entry = await fs.lstat(path);
     if (entry === null) return "missing";
@@ -226,9 +227,20 @@ async function withdrawOutput(context: PublishContext, output: OutputRecord): Pr
  */
 async function syncFolders(context: PublishContext, record: JournalRecord): Promise<void> {
   for (const part of ["out", "trash"]) await context.fs.sync(join(context.folder.path, part));
-  const files = [...record.sources, ...record.outputs];
-  const live = new Set(files.map((file) => dirname(livePath(context, file))));
-  for (const folder of live) await context.fs.sync(folder);
+  for (const folder of liveFolders(context, record)) await context.fs.sync(folder);
+}
+
+function liveFolders(context: PublishContext, { sources, outputs }: JournalRecord): ReadonlySet<string> {
+  return new Set([...sources, ...outputs].map((file) => dirname(livePath(context, file))));
+}
+
+/** A folder that is gone leads nowhere. */
+async function refuseLinked(fs: PublicationFs, folder: string): Promise<void> {
+  const real = await fs.realpath(folder).catch((error: unknown) => {
+    if (errno(error) === "ENOENT" || errno(error) === "ENOTDIR") return folder;
+    throw error;
+  });
+  if (real !== folder) throw new DriftError(folder, "is reached through a link");
 }
 
 /** Removes our own links. A retained original is unlinked only where its live name holds the same inode. */

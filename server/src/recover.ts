@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { decideRecovery } from "@tamp/core";
+import { decideRecovery, isAtRest, type JournalRecord } from "@tamp/core";
 import type { PublicationFs } from "./fs.ts";
 import {
   type FoundJournal,
@@ -55,6 +55,10 @@ async function recoverGroup(context: RecoveryContext, found: FoundJournal): Prom
   const publishing = publishContext(context, found);
   const { record } = found;
   try {
+    if (isAtRest(record)) {
+      await finishCleaning(publishing, record);
+      return null;
+    }
     const decision = decideRecovery(record, await observe(publishing, record));
     if (decision.kind === "at_rest") return null;
     if (decision.kind === "quarantine") return tell("quarantine", decision.reason);
@@ -63,6 +67,12 @@ async function recoverGroup(context: RecoveryContext, found: FoundJournal): Prom
   } catch (error) {
     return tell("quarantine", error instanceof Error ? error.message : String(error));
   }
+}
+
+/** A crash between the last record and the end of its cleaning leaves links that keep the disk from being freed. */
+async function finishCleaning(publishing: PublishContext, record: JournalRecord): Promise<void> {
+  const pins = await publishing.fs.lstat(join(publishing.folder.path, "src"));
+  if (pins !== null) await performSteps(publishing, record, [{ kind: "clean" }]);
 }
 
 export function publishContext(

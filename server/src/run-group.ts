@@ -1,5 +1,6 @@
 import { dirname, join } from "node:path";
 import {
+  comparableKeyValues,
   decideRecovery,
   type FileGroup,
   type JournalRecord,
@@ -8,8 +9,10 @@ import {
   publishedName,
   publishSteps,
   type SourceRecord,
+  schemaText,
 } from "@tamp/core";
 import type { EngineSession, KeyValue, RewriteTask } from "./engine.ts";
+import type { FooterFacts } from "./footer.ts";
 import { writeJournal } from "./journal.ts";
 import { mapLimit } from "./map-limit.ts";
 import { DriftError, isSame, observe, type PublishContext, performSteps } from "./publish.ts";
@@ -123,6 +126,9 @@ async function snapshotSources(request: GroupRequest, record: JournalRecord): Pr
     throw new DriftError(group.partition, "is reached through a link");
   const paths = group.inputs.map((file) => join(workspace.root, file.path));
   const footers = await request.checker.footers(paths);
+  const [first] = footers;
+  const columns = first?.kind === "footer" ? first.facts.columns : [];
+  const wanted = contentOf({ columns, keyValues: request.keyValues }, request);
   const sources = await mapLimit(group.inputs, 16, async (planned, index): Promise<SourceRecord> => {
     const entry = await fs.lstat(join(workspace.root, planned.path));
     if (entry === null) throw new DriftError(planned.path, "is gone since the plan was made");
@@ -132,6 +138,8 @@ async function snapshotSources(request: GroupRequest, record: JournalRecord): Pr
     const footer = footers[index];
     if (footer?.kind !== "footer") throw new DriftError(planned.path, "cannot be read any more");
     const { hash: footerHash, facts } = footer;
+    if (contentOf(facts, request) !== wanted)
+      throw new DriftError(planned.path, "has another schema or other metadata than its group");
     const name = String(index + 1).padStart(6, "0");
     return {
       path: planned.path,
@@ -144,6 +152,14 @@ async function snapshotSources(request: GroupRequest, record: JournalRecord): Pr
     };
   });
   return { ...record, sources };
+}
+
+/** What all files of a group have in common, read anew: engine and digest alike take columns by position. */
+function contentOf(
+  { columns, keyValues }: Pick<FooterFacts, "columns" | "keyValues">,
+  { allow }: GroupRequest,
+): string {
+  return `${schemaText(columns)}\n${JSON.stringify(comparableKeyValues(keyValues, allow))}`;
 }
 
 /** S3: hard links under safe names; the engine never sees the user's paths. */
@@ -184,7 +200,7 @@ async function stage(request: GroupRequest, record: JournalRecord): Promise<Stag
   );
   await checkPins(context, record.sources);
   const committed = await timed(request, "sync", async () => {
-    await takeOnOwner(context, record.sources[0], outputs);
+    await takeOnOwner(context, record.sources, outputs);
     for (const output of outputs) await fs.sync(output);
     await fs.sync(join(folder.path, "out"));
     await fs.sync(join(folder.path, "src"));
@@ -242,19 +258,21 @@ async function checkPins({ fs, folder }: PublishContext, sources: readonly Sourc
   });
 }
 
-/** S6: outputs get the mode and owner of the sources. */
+/** S6: outputs get the owner of the first source, and no right that one of the sources does not give. */
 async function takeOnOwner(
-  { fs, workspace }: PublishContext,
-  source: SourceRecord | undefined,
+  { fs, folder }: PublishContext,
+  sources: readonly SourceRecord[],
   outputs: readonly string[],
 ): Promise<void> {
-  const entry = source === undefined ? null : await fs.lstat(join(workspace.root, source.path));
-  if (entry === null) return;
+  const entries = await mapLimit(sources, 16, ({ pin }) => fs.lstat(join(folder.path, pin)));
+  const [first] = entries;
+  if (first === undefined || first === null) throw new ValidationError("a pinned source is gone");
+  const mode = entries.reduce((common, entry) => common & (entry?.mode ?? 0), first.mode);
   for (const output of outputs) {
     const own = await fs.lstat(output);
     if (own === null) throw new ValidationError("a staged output is gone");
-    if (own.uid !== entry.uid || own.gid !== entry.gid) await fs.chown(output, entry.uid, entry.gid);
-    await fs.chmod(output, entry.mode);
+    if (own.uid !== first.uid || own.gid !== first.gid) await fs.chown(output, first.uid, first.gid);
+    await fs.chmod(output, mode);
   }
 }
 

@@ -1,11 +1,11 @@
-import { lstatSync, readdirSync, statSync } from "node:fs";
+import { lstatSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { foreignFormat, isDataFileName, isHiddenName } from "@tamp/core";
 import { type Stamp, stampOf } from "./footer.ts";
 import { errno } from "./fs.ts";
 
 export interface ScanRequest {
-  /** Real path of the dataset root. */
+  /** The dataset root; it may be a link, what is below it not. */
   readonly root: string;
   /** Directories to list, relative to the root; `[""]` with `recursive` is the whole dataset. */
   readonly directories: readonly string[];
@@ -204,14 +204,25 @@ const OWNER_MARKS = [
   "manifest",
 ];
 
-/** Blocks: for workers. Owners above the root: an Iceberg table at `T` owns a root `T/data`. */
+/**
+ * Blocks: for workers. Owners above the root: an Iceberg table at `T` owns a root `T/data`, also where the root is
+ * reached through a link.
+ */
 export function foreignAncestors(root: string): readonly ForeignHit[] {
   const hits: ForeignHit[] = [];
-  for (let path = dirname(root); ; path = dirname(path)) {
+  for (let path = dirname(realOr(root)); ; path = dirname(path)) {
     const present = OWNER_MARKS.filter((name) => exists(join(path, name)));
     const format = foreignFormat(present) ?? foreignFormat(icebergNames(path));
     if (format !== null) hits.push({ directory: path, format });
     if (path === dirname(path)) return hits;
+  }
+}
+
+function realOr(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
   }
 }
 

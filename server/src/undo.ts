@@ -1,7 +1,8 @@
 import { decideUndo, type JournalRecord } from "@tamp/core";
 import { TampError } from "./errors.ts";
 import { type FoundJournal, readJournals } from "./journal.ts";
-import { observe, performSteps } from "./publish.ts";
+import { refuseHeldPartitions } from "./maintain.ts";
+import { DriftError, observe, performSteps } from "./publish.ts";
 import { publishContext, type RecoveryContext } from "./recover.ts";
 
 export interface Undone {
@@ -27,6 +28,11 @@ export async function undoRun(context: RecoveryContext, runId: string | null): P
   if (wanted === null) return { kind: "nothing_to_do", runId: null, restored: [], withdrawn: [] };
   const groups = published.filter(({ record }) => record.runId === wanted);
   if (groups.length === 0) return withoutGroups(journals, wanted);
+  await refuseHeldPartitions(
+    context.fs,
+    context.workspace.root,
+    groups.map(({ record }) => record.partition),
+  );
   const refusal = await findRefusal(context, groups, published);
   if (refusal !== null)
     return { kind: "refused", runId: wanted, restored: [], withdrawn: [], reason: refusal };
@@ -52,10 +58,17 @@ async function findRefusal(
   published: readonly Journaled[],
 ): Promise<string | null> {
   for (const found of groups) {
-    const decision = decideUndo(found.record, await observe(publishContext(context, found), found.record));
+    const observed = await observe(publishContext(context, found), found.record).catch(driftOrThrow);
+    if (observed instanceof DriftError) return observed.message;
+    const decision = decideUndo(found.record, observed);
     if (decision.kind === "refused") return laterRun(found.record, published) ?? decision.reason;
   }
   return null;
+}
+
+function driftOrThrow(error: unknown): DriftError {
+  if (error instanceof DriftError) return error;
+  throw error;
 }
 
 /** The later run that rewrote an output of this group, if one did: it must be undone first. */

@@ -61,16 +61,34 @@ function notFound(root: string): TampError {
 
 /** Creates the workspace and checks that links into the root are possible: same device, writable. */
 export async function prepareWorkspace(fs: PublicationFs, workspace: Workspace): Promise<void> {
+  refuseInside(workspace);
   for (const folder of new Set([dirname(workspace.lock), workspace.folder, workspace.runs])) {
     await makeFolder(fs, folder);
   }
   const entry = await fs.lstat(workspace.folder);
   if (entry === null || entry.kind !== "directory") throw unusable(workspace.folder, "it is not a directory");
+  await refuseForeign(fs, workspace);
   if (entry.device !== workspace.rootDevice) {
     throw unusable(workspace.folder, "it lies on another device than the dataset, so files cannot be linked");
   }
   await fs.sync(dirname(workspace.folder));
   await fs.sync(workspace.folder);
+}
+
+/** Readers list what lies in the root; `.tamp` alone is known to the watcher and to discovery. */
+function refuseInside({ root, folder }: Workspace): void {
+  const inside = folder === root || folder.startsWith(join(root, "/"));
+  if (inside && folder !== join(root, ".tamp")) throw unusable(folder, "it lies inside the dataset");
+}
+
+/** Who owns these folders decides by their journals what recovery renames: nobody but us and the dataset's owner may. */
+async function refuseForeign(fs: PublicationFs, { root, folder, runs }: Workspace): Promise<void> {
+  const trusted = [process.getuid?.(), 0, (await fs.lstat(root))?.uid];
+  for (const path of [folder, runs]) {
+    const entry = await fs.lstat(path);
+    if (entry === null || entry.kind !== "directory" || !trusted.includes(entry.uid))
+      throw unusable(path, "it belongs to somebody else");
+  }
 }
 
 async function makeFolder(fs: PublicationFs, folder: string): Promise<void> {

@@ -197,6 +197,7 @@ describe("a request that fails", () => {
     { method: "tamp/dataset/files", params: { offset: -1 }, error: { code: -32602, message: /offset/ } },
     { method: "tamp/dataset/files", params: { limit: 0 }, error: { code: -32602, message: /limit/ } },
     { method: "tamp/dataset/files", params: { limit: 10_001 }, error: { code: -32602, message: /limit/ } },
+    { method: "tamp/execute", params: { overlapMs: 1e9 }, error: { code: -32602, message: /overlapMs/ } },
     { method: "tamp/dataset/stats", params: { partitionFilter: "a" }, error: { message: /partitionFilter/ } },
     { method: "tamp/dataset/stats", params: { partitionFilter: ["a//b"] }, error: { code: 1004 } },
     { method: "tamp/dataset/stats", params: { partitionFilter: ["x=1"] }, error: { code: 1002 } },

@@ -212,6 +212,18 @@ describe("walking", () => {
     expect(inside.foreign).toEqual([{ directory: join(root, "table"), format: "Apache Iceberg" }]);
   });
 
+  it("finds who owns the directory above, also where the root is reached through a link", async () => {
+    const table = newRoot();
+    const link = join(newRoot(), "link");
+    writeDataset(table, { "data/a.parquet": { rows: 1 } });
+    mkdirSync(join(table, "_delta_log"));
+    symlinkSync(join(table, "data"), link);
+    const inventory = inventoryOf(link);
+    await inventory.reconcile();
+    expect(pathsOf(inventory)).toEqual(["a.parquet"]);
+    expect(inventory.foreign.map(({ directory }) => directory)).toEqual([table]);
+  });
+
   it("survives a root that is missing, appears and goes", async () => {
     const root = join(newRoot(), "later");
     const inventory = inventoryOf(root);

@@ -6,6 +6,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -136,6 +137,18 @@ describe("a swap", () => {
     expect(await recover(scene)).toEqual([]);
   });
 
+  it.each(["RETIRED", "ROLLED_BACK"] as const)(
+    "that crashed after %s leaves no pins behind",
+    async (state) => {
+      const scene = await committedScene();
+      const { folder } = contextOf(scene, nodeFs);
+      await writeJournal(nodeFs, folder, { ...scene.record, state });
+      expect(await recover(scene)).toEqual([]);
+      expect(existsSync(join(folder.path, "src"))).toBe(false);
+      expectOriginals(scene);
+    },
+  );
+
   it("loses no row at any crash point, and recovery ends before or after it, also when it crashes itself", async () => {
     const reference = await committedScene();
     const probe = crashingFs(0);
@@ -216,6 +229,33 @@ describe("a swap that meets something unexpected", () => {
       performSteps(contextOf(scene, fs), scene.record, publishSteps(scene.record)),
     ).rejects.toThrow("replaced");
     expect(readFileSync(join(scene.root, "b.parquet"), "utf8")).toBe("replaced rows");
+    // What slipped in is no part of the trash: recovery gives back the others and is done.
+    expect((await recover(scene)).map(({ action }) => action)).not.toContain("quarantine");
+    expect(listed(scene.root)).toEqual(BEFORE);
+    expect(readFileSync(join(scene.root, "b.parquet"), "utf8")).toBe("replaced rows");
+    expect(await recover(scene)).toEqual([]);
+  });
+
+  it("makes a new name last before the old one goes: where a rename is two changes, neither is lost", async () => {
+    const scene = await committedScene();
+    const synced: string[] = [];
+    const fs = new Proxy(nodeFs, {
+      get(target, name: keyof PublicationFs) {
+        if (name === "rename")
+          return async (from: string, to: string) => note(await target.rename(from, to), "");
+        if (name === "sync") return async (path: string) => note(await target.sync(path), path);
+        return target[name];
+      },
+    });
+    const note = (_: unknown, path: string): void => {
+      if (path === "") synced.splice(0);
+      else synced.push(path);
+    };
+    const steps = publishSteps(scene.record).filter(({ kind }) => kind !== "write_state" && kind !== "clean");
+    await performSteps(contextOf(scene, fs), scene.record, steps);
+    const trash = synced.findIndex((path) => path.endsWith("/trash"));
+    expect(trash).toBeGreaterThanOrEqual(0);
+    expect(synced.indexOf(scene.root)).toBeGreaterThan(trash);
   });
 
   it.each(["link", "rename", "sync"] as const)("goes back when %s fails", async (method) => {
@@ -261,6 +301,19 @@ describe("recovery touches nothing", () => {
     const [found] = await readJournals(nodeFs, scene.workspace);
     expect(found?.kind).toBe("damaged");
     expect((await recover(scene)).map((group) => group.action)).toEqual(["quarantine"]);
+  });
+
+  it("through a folder that became a link out of the dataset", async () => {
+    const scene = await committedScene();
+    await performSteps(contextOf(scene, nodeFs), scene.record, publishSteps(scene.record));
+    const elsewhere = `${scene.root}-elsewhere`;
+    renameSync(scene.root, elsewhere);
+    symlinkSync(elsewhere, scene.root);
+    expect((await undoRun(contextOf(scene, nodeFs), null)).kind).toBe("refused");
+    expect(await recover(scene)).toEqual([]);
+    await writeJournal(nodeFs, groupFolder(scene.workspace, "r1", 1), { ...scene.record, state: "UNDOING" });
+    expect((await recover(scene)).map((group) => group.action)).toEqual(["quarantine"]);
+    expect(listed(elsewhere)).toEqual(AFTER);
   });
 
   it("of a run whose output was changed afterwards: undo is refused", async () => {

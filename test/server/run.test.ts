@@ -1,11 +1,14 @@
 import {
+  chmodSync,
   copyFileSync,
   lstatSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -13,7 +16,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { DaemonClient } from "../../server/src/cli/client.ts";
 import type { Engine, EngineSession, RewriteTask } from "../../server/src/engine.ts";
 import { decodeRows } from "../../server/src/footer.ts";
+import { nodeFs, type PublicationFs } from "../../server/src/fs.ts";
+import { readJournals, writeJournal } from "../../server/src/journal.ts";
+import { takeLock } from "../../server/src/lock.ts";
 import type { PlanDocument, RunResult, WirePolicy } from "../../server/src/protocol.ts";
+import { locateWorkspace } from "../../server/src/workspace.ts";
 import { createTestBench, type TestBench } from "../support/daemon.ts";
 import { type FileSpec, makeRoot, parquetBytes, writeDataset } from "../support/dataset.ts";
 
@@ -256,6 +263,77 @@ describe("a plan", () => {
     expect(result.kind).toBe("refused");
     expect(result.reason).toContain("stale");
     expect(fingerprints(root)).toEqual(before);
+  });
+});
+
+describe("a run", () => {
+  it("leaves files alone that belong to a group which recovery cannot judge", async () => {
+    const root = dataset(smallFiles(["a"]));
+    const client = await bench.start();
+    await open(client, root);
+    const first = await compact(client, root);
+    expect((await client.request("tamp/undo", { dataset: root })).kind).toBe("undone");
+    const [found] = await readJournals(nodeFs, await locateWorkspace(nodeFs, root, null));
+    if (found?.kind !== "journal") throw new Error("no journal");
+    await writeJournal(nodeFs, found.folder, { ...found.record, state: "COMMIT", outputs: [] });
+    const before = fingerprints(root);
+    const result = await compact(client, root);
+    expect(result).toMatchObject({ kind: "refused" });
+    expect(result.reason).toContain(first.runId);
+    expect(fingerprints(root)).toEqual(before);
+  });
+
+  it("gives its outputs no right that one of the sources does not give", async () => {
+    const root = dataset(smallFiles([""], 3));
+    for (const [index, mode] of [0o664, 0o600, 0o644].entries())
+      chmodSync(join(root, `part-${index}.parquet`), mode);
+    const client = await bench.start();
+    await open(client, root);
+    const result = await compact(client, root);
+    expect(statSync(join(root, result.groups[0]?.outputs[0]?.path ?? "")).mode & 0o777).toBe(0o600);
+  });
+
+  it("stops where a source took on another schema behind an unchanged size and time", async () => {
+    const root = dataset({
+      "a.parquet": { rows: 9, extra: ["x"] },
+      "b.parquet": { rows: 9, extra: ["x"] },
+    });
+    for (const name of files(root)) utimesSync(join(root, name), 1_000_000, 1_000_000);
+    const fs = new Proxy(nodeFs, {
+      get(target, name: keyof PublicationFs) {
+        if (name !== "mkdir") return target[name];
+        return async (path: string): Promise<void> => {
+          if (path.endsWith("/0001")) {
+            writeFileSync(join(root, "b.parquet"), parquetBytes({ rows: 9, extra: ["y"] }));
+            utimesSync(join(root, "b.parquet"), 1_000_000, 1_000_000);
+          }
+          await target.mkdir(path);
+        };
+      },
+    });
+    const client = await bench.start({ fs });
+    await open(client, root);
+    const result = await compact(client, root);
+    expect(result.kind).toBe("rolled_back");
+    expect(result.reason).toContain("another schema");
+    expect(files(root)).toEqual(["a.parquet", "b.parquet"]);
+  });
+
+  it("is not undone while a root below it is being maintained", async () => {
+    const root = dataset(smallFiles(["a"]));
+    const client = await bench.start();
+    await open(client, root);
+    await compact(client, root);
+    mkdirSync(join(root, ".a.tamp"));
+    const lock = await takeLock({
+      fs: nodeFs,
+      path: join(root, ".a.tamp", "lock"),
+      root: join(root, "a"),
+      since: "",
+    });
+    await expect(client.request("tamp/undo", { dataset: root })).rejects.toMatchObject({ code: "Locked" });
+    await lock.release();
+    expect((await client.request("tamp/undo", { dataset: root })).kind).toBe("undone");
   });
 });
 

@@ -36,7 +36,7 @@ export function describeDuckdbLosses(aids: readonly ReaderAids[]): readonly stri
 }
 
 /** The columns of a file that DuckDB's COPY writes from these. */
-export function predictDuckdbColumns(columns: readonly ColumnSchema[]): readonly ColumnSchema[] {
+function predictDuckdbColumns(columns: readonly ColumnSchema[]): readonly ColumnSchema[] {
   const fields = duckFields(columns);
   const root: Written = { names: [], repetition: "", groups: [], ids: [] };
   const keepIds = fieldIdsExpressible(fields);

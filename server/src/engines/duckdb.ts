@@ -98,7 +98,7 @@ class DuckdbSession implements EngineSession {
     });
     child.on("message", (message: ChildMessage) => this.#receive(message));
     this.#ended = new Promise((resolve) => {
-      child.once("error", (error) => {
+      child.on("error", (error) => {
         this.#fail(
           new EngineError("EngineUnavailable", `The engine's process could not be run: ${error.message}`),
         );
@@ -140,7 +140,7 @@ class DuckdbSession implements EngineSession {
     if (this.#pending.size > 0) this.#stop(reason);
     this.#fail(reason);
     // Not by disconnecting: "close" would never come then.
-    if (this.#child.connected) this.#child.send({ kind: "close" } satisfies ChildRequest);
+    if (this.#child.connected) this.#child.send({ kind: "close" } satisfies ChildRequest, () => {});
     const timer = setTimeout(() => this.#child.kill("SIGKILL"), DISPOSE_MS);
     await this.#ended;
     clearTimeout(timer);

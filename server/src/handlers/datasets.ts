@@ -24,6 +24,7 @@ export async function closeDataset({ daemon, params }: HandlerContext): Promise<
 export async function listDatasets({
   daemon,
 }: HandlerContext): Promise<{ datasets: readonly DatasetSummary[] }> {
+  for (const dataset of daemon.list()) await dataset.judgeIfStale();
   return { datasets: daemon.list().map((dataset) => dataset.summary()) };
 }
 

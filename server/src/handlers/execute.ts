@@ -11,6 +11,8 @@ import { rootOf } from "./datasets.ts";
 
 /** Long enough for a local listing to end; a reader that lists meanwhile sees rows twice, never none. */
 const DEFAULT_OVERLAP_MS = 50;
+/** A run that waits cannot be cancelled: what was published must be swapped. */
+const MOST_OVERLAP_MS = 10 * 60_000;
 const LEAST_MEMORY_BYTES = 64 * 2 ** 20;
 
 export async function executePlan(context: HandlerContext): Promise<RunResult> {
@@ -18,9 +20,9 @@ export async function executePlan(context: HandlerContext): Promise<RunResult> {
   const { daemon, params } = context;
   const { deps } = daemon;
   const dataset = daemon.dataset(rootOf(params));
-  const { plan, planId } = readPlan(context, dataset);
   const limits = { ...deps.defaults, memoryBytes: readMemory(params) ?? deps.defaults.memoryBytes };
-  const overlapMs = params.optionalNumber("overlapMs") ?? DEFAULT_OVERLAP_MS;
+  const overlapMs = readOverlap(params);
+  const { plan, planId } = readPlan(context, dataset);
   const begun = deps.ports.clock();
   const progress = progressOf(context, dataset.root);
   const executed = await daemon
@@ -63,6 +65,12 @@ function readPlan(
   const found = daemon.plan(planId);
   if (found.dataset !== dataset) throw invalid(`the plan ${planId} belongs to ${found.dataset.root}`);
   return { plan: found.made.plan, planId };
+}
+
+function readOverlap(params: ParamReader): number {
+  const overlapMs = params.optionalNumber("overlapMs") ?? DEFAULT_OVERLAP_MS;
+  if (overlapMs <= MOST_OVERLAP_MS) return overlapMs;
+  throw invalid(`overlapMs must be at most ${MOST_OVERLAP_MS}`);
 }
 
 function readMemory(params: ParamReader): number | null {

@@ -1,0 +1,105 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterEach, describe, expect, it } from "vitest";
+import { nodeFs, type PublicationFs } from "../../server/src/fs.ts";
+import { takeLock } from "../../server/src/lock.ts";
+import { maintain, type Ports } from "../../server/src/maintain.ts";
+import { groupFolder, locateWorkspace } from "../../server/src/workspace.ts";
+
+const folders: string[] = [];
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
+});
+
+/** `data` with `data/part` in a folder of its own. */
+function newRoot(): string {
+  const folder = mkdtempSync(join(tmpdir(), "tamp-maintain-"));
+  folders.push(folder);
+  const root = join(folder, "data");
+  mkdirSync(join(root, "part"), { recursive: true });
+  return root;
+}
+
+function portsOf(fs: PublicationFs = nodeFs): Ports {
+  return { fs, now: () => 0, clock: () => 0, sleep: async () => {}, randomHex: () => "00" };
+}
+
+const nothing = async (): Promise<string> => "done";
+
+const work = (root: string, workspace: string | null = null, fs: PublicationFs = nodeFs): Promise<string> =>
+  maintain({ ports: portsOf(fs), root, workspace }, nothing);
+
+describe("roots that share files", () => {
+  it("are not maintained at once, also when both begin in the same moment", async () => {
+    const root = newRoot();
+    const above = await locateWorkspace(nodeFs, root, null);
+    let planted = false;
+    const fs = new Proxy(nodeFs, {
+      get(target, name: keyof PublicationFs) {
+        if (name !== "link") return target[name];
+        return async (from: string, to: string): Promise<void> => {
+          if (!planted && to.endsWith("/lock")) {
+            planted = true;
+            mkdirSync(dirname(above.lock), { recursive: true });
+            await takeLock({ fs: nodeFs, path: above.lock, root, since: "now" });
+          }
+          await target.link(from, to);
+        };
+      },
+    });
+    await expect(work(join(root, "part"), null, fs)).rejects.toMatchObject({ code: "Locked" });
+    expect(existsSync(join(root, ".part.tamp", "lock"))).toBe(false);
+  });
+});
+
+describe("a workspace", () => {
+  it.each(["", "part", "part/deep"])(
+    "inside the dataset (%j) is refused, and nothing is made there",
+    async (at) => {
+      const root = newRoot();
+      await expect(work(root, join(root, at))).rejects.toMatchObject({ code: "WorkspaceUnusable" });
+      expect(readdirSync(root, { recursive: true })).toEqual(["part"]);
+    },
+  );
+
+  it("may be .tamp in the root, when asked for", async () => {
+    const root = newRoot();
+    expect(await work(root, join(root, ".tamp"))).toBe("done");
+  });
+
+  it("of somebody else, whose journals nobody should follow, is refused", async () => {
+    const root = newRoot();
+    const fs = new Proxy(nodeFs, {
+      get(target, name: keyof PublicationFs) {
+        if (name !== "lstat") return target[name];
+        return async (path: string) => {
+          const entry = await target.lstat(path);
+          return entry !== null && path.endsWith("/runs") ? { ...entry, uid: 54_321 } : entry;
+        };
+      },
+    });
+    await expect(work(root, null, fs)).rejects.toMatchObject({ code: "WorkspaceUnusable" });
+  });
+});
+
+describe("a folder of a run that began", () => {
+  it.each([
+    { what: "a record that is null", body: "null" },
+    { what: "a record without lists", body: '{"version":1,"runId":"r1","group":1,"root":{}}' },
+  ])("is quarantined for $what, with a right checksum", async ({ body }) => {
+    const root = newRoot();
+    await work(root);
+    const workspace = await locateWorkspace(nodeFs, root, null);
+    const folder = groupFolder(workspace, "r1", 1);
+    mkdirSync(folder.path, { recursive: true });
+    const { createHash } = await import("node:crypto");
+    const sha256 = createHash("sha256").update(body).digest("hex");
+    writeFileSync(folder.journal, `${JSON.stringify({ tampJournal: 1, sha256 })}\n${body}\n`);
+    const recovered = await maintain(
+      { ports: portsOf(), root, workspace: null },
+      async (held) => held.recovered,
+    );
+    expect(recovered.map(({ action }) => action)).toEqual(["quarantine"]);
+  });
+});
