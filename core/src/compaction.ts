@@ -137,7 +137,7 @@ function groupPartition(
   const gate = gateOf(candidates, input);
   for (const file of candidates) {
     const { path } = file.stats;
-    const shut = isMendable(file) ? null : gate(file);
+    const shut = gate(file);
     if (file.reasons.length === 0) skip(path, "at_target");
     else if (shut !== null) skip(path, shut.reason, shut.detail);
     else if (!file.reasons.includes("oversize")) append(byClass, file.stats.schemaClass, file);
@@ -200,9 +200,9 @@ function gateOf(candidates: readonly Candidate[], { policy, nowMs }: CompactionI
   }
   const open = small >= policy.minFiles || waited >= 2;
   return (file) => {
-    if (resting(file))
-      return { reason: "too_young", detail: "published by a run, rests before it is merged again" };
-    if (open) return null;
+    if (resting(file) && !file.reasons.includes("codec"))
+      return { reason: "too_young", detail: "published by a run, rests before it is rewritten again" };
+    if (open || isMendable(file)) return null;
     if (small < 2) return { reason: "too_few_files", detail: "the only small file of its partition" };
     const detail = `${small} small files of ${policy.minFiles}, ${waited} of them old enough`;
     return { reason: policy.minAgeMs > 0 ? "too_young" : "too_few_files", detail };
@@ -212,7 +212,7 @@ function gateOf(candidates: readonly Candidate[], { policy, nowMs }: CompactionI
 function skipAlone(file: Candidate, ofClass: number, classes: number, skip: Skip): void {
   const { path } = file.stats;
   if (classes > 1 && ofClass === 1)
-    skip(path, "foreign_schema", "no other small file of its partition has its schema");
+    skip(path, "foreign_schema", "no other small file of its partition has its schema and metadata");
   else skip(path, "no_gain", "no other file of its partition and schema brings it nearer to the target size");
 }
 

@@ -38,6 +38,13 @@ export type DataFile =
   | { readonly kind: "readable"; readonly stats: FileStats }
   | { readonly kind: "unreadable"; readonly file: UnreadableFile };
 
+/** What readers of a file may use to skip data, and a rewrite may lose. */
+export interface ReaderAids {
+  readonly pageIndex: boolean;
+  readonly bloomFilter: boolean;
+  readonly sortingColumns: boolean;
+}
+
 /** The fields that both kinds of data file have. */
 export function fileFacts(file: DataFile): FileStats | UnreadableFile {
   return file.kind === "readable" ? file.stats : file.file;

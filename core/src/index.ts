@@ -1,3 +1,5 @@
+export * from "./arrow-schema.ts";
+
 export * from "./compaction.ts";
 export * from "./dataset.ts";
 export * from "./health.ts";

@@ -62,6 +62,12 @@ export interface JournalRecord {
   readonly duplicateWindowMs: number;
 }
 
+/**
+ * Milliseconds that old and new files stand side by side before either leaves: long enough for a local listing to
+ * end. A reader that lists meanwhile sees rows twice, never none.
+ */
+export const DEFAULT_OVERLAP_MS = 50;
+
 /** One effect on the disk. Why a step comes next is decided here; how it is done, in the server. */
 export type PublicationStep =
   /** The live source is still the recorded one, ctime included. */
@@ -152,6 +158,13 @@ function decideCommitted(
 ): RecoveryDecision {
   if (record.outputs.length === 0)
     return { kind: "quarantine", reason: "a committed group lists no outputs" };
+  const published = found.outputs.some(({ live }) => live === "ours");
+  const gone = found.sources.findIndex(({ live, trash }) => live === "missing" && trash === "missing");
+  // Somebody who found both after a crash may have deleted the originals: the outputs then hold the only rows.
+  if (direction === "forward" && published && gone >= 0) {
+    const path = record.sources[gone]?.path;
+    return { kind: "quarantine", reason: `${path} is gone and the published outputs hold its rows` };
+  }
   const retired = found.sources.some(({ live, trash }) => live !== "ours" && trash === "ours");
   if (!retired) return giveBack(record, found, "ROLLED_BACK");
   const changed = found.sources.some(({ live, trash }) => live !== "ours" && trash !== "ours");
@@ -205,7 +218,10 @@ function giveBack(
   found.outputs.forEach(({ live }, output) => {
     if (live === "ours") withdraw.push({ kind: "withdraw_output", output });
   });
-  const steps = [...restore, SYNC, ...withdraw, SYNC, { kind: "write_state", state } as const, CLEAN];
+  // A reader that lists while names come back may miss them as it may in a swap: both sides stand for a while.
+  const overlap: readonly PublicationStep[] = restore.length > 0 ? [{ kind: "wait_overlap" }] : [];
+  const written: PublicationStep = { kind: "write_state", state };
+  const steps = [...restore, SYNC, ...overlap, ...withdraw, SYNC, written, CLEAN];
   return restore.length > 0 ? { kind: "undo", steps } : { kind: "roll_back", steps };
 }
 

@@ -3,6 +3,7 @@ import { readParams } from "./check.ts";
 import type { Daemon, DaemonEvent } from "./daemon.ts";
 import { EngineError } from "./engine-error.ts";
 import { TampError } from "./errors.ts";
+import { ioAdvice } from "./failure-text.ts";
 import type { HandlerContext } from "./handlers/context.ts";
 import { closeDataset, datasetFiles, datasetStats, listDatasets, openDataset } from "./handlers/datasets.ts";
 import { executePlan } from "./handlers/execute.ts";
@@ -223,16 +224,16 @@ function toResponseError(error: unknown): ResponseError<WireErrorData | undefine
     const number = code === "Cancelled" ? REQUEST_CANCELLED : ERROR_CODES[code];
     return new ResponseError(number, message, { code, hint, notDone });
   }
-  const engine = error instanceof EngineError;
-  const code = engine
-    ? error.code === "EngineUnavailable"
-      ? "EngineUnavailable"
-      : "EngineFailed"
-    : "InternalError";
-  const hint = engine
-    ? "see the message; the dataset was not changed by the failed step"
-    : "report this with the log";
-  const notDone = "the request was not carried out";
   const message = error instanceof Error ? error.message : String(error);
-  return new ResponseError(ERROR_CODES[code], message, { code, hint, notDone });
+  const data = { ...dataOf(error), notDone: "the request was not carried out to its end" };
+  return new ResponseError(ERROR_CODES[data.code], message, data);
+}
+
+function dataOf(error: unknown): Pick<WireErrorData, "code" | "hint"> {
+  const advice = ioAdvice(error);
+  if (advice !== null) return { code: "IoError", hint: advice.hint };
+  if (!(error instanceof EngineError))
+    return { code: "InternalError", hint: "report this with what you did" };
+  const code = error.code === "EngineUnavailable" ? "EngineUnavailable" : "EngineFailed";
+  return { code, hint: "see the message; the dataset was not changed by the failed step" };
 }

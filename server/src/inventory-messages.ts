@@ -1,5 +1,5 @@
-import type { ColumnSchema, FileKeyValue } from "@tamp/core";
-import type { FooterFacts, ReaderAids, Stamp } from "./footer.ts";
+import type { ColumnSchema, FileKeyValue, ReaderAids } from "@tamp/core";
+import type { FooterFacts, Stamp } from "./footer.ts";
 import type { ForeignHit, ScanPart, ScanRequest } from "./scan.ts";
 
 /** Files of one class have the same columns and comparable key-value metadata. */
@@ -7,11 +7,10 @@ export interface SchemaClass {
   /** 16 hex digits of a SHA-256 over columns and key-value metadata. */
   readonly id: string;
   readonly columns: readonly ColumnSchema[];
-  /** Comparable entries: what a rewrite recomputes is taken out. */
+  /** As in one of its files: what a rewrite recomputes may differ between them. */
   readonly keyValues: readonly FileKeyValue[];
   /** What any file seen of the class has. */
   readonly aids: ReaderAids;
-  readonly floatZeroPossible: boolean;
 }
 
 /** The same class seen twice: `known` where nothing was learned. */
@@ -22,7 +21,7 @@ export function joinClasses(known: SchemaClass | undefined, seen: SchemaClass): 
     bloomFilter: known.aids.bloomFilter || seen.aids.bloomFilter,
     sortingColumns: known.aids.sortingColumns || seen.aids.sortingColumns,
   };
-  return { ...known, aids, floatZeroPossible: known.floatZeroPossible || seen.floatZeroPossible };
+  return { ...known, aids };
 }
 
 /** A footer's facts with its schema named instead of spelled out. */

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { parentPort, workerData } from "node:worker_threads";
-import { comparableKeyValues, schemaText } from "@tamp/core";
+import { comparableKeyValues, keptKeyValues, schemaText } from "@tamp/core";
 import { type FooterFacts, inspectFile } from "./footer.ts";
 import {
   type FooterReply,
@@ -55,13 +55,27 @@ function readFooters(paths: readonly string[]): Footers {
 }
 
 function intern(classes: Map<string, SchemaClass>, facts: FooterFacts): string {
-  const { columns, aids, floatZeroPossible } = facts;
-  const keyValues = comparableKeyValues(facts.keyValues, []);
-  const text = `${textOf(columns)}\n${JSON.stringify(keyValues)}`;
+  const { columns, aids } = facts;
+  const keyValues = keptKeyValues(facts.keyValues, []);
+  const text = `${textOf(columns)}\n${comparableText(facts.keyValues)}`;
   const known = classes.get(text);
   const id = known?.id ?? createHash("sha256").update(text).digest("hex").slice(0, 16);
-  classes.set(text, joinClasses(known, { id, columns, keyValues, aids, floatZeroPossible }));
+  classes.set(text, joinClasses(known, { id, columns, keyValues, aids }));
   return id;
+}
+
+/** Loaders write the same metadata again and again: it is parsed once. */
+const comparable = new Map<string, string>();
+const MOST_COMPARABLE = 1_000;
+
+function comparableText(keyValues: FooterFacts["keyValues"]): string {
+  const raw = JSON.stringify(keyValues);
+  const known = comparable.get(raw);
+  if (known !== undefined) return known;
+  const text = JSON.stringify(comparableKeyValues(keyValues, []));
+  if (comparable.size >= MOST_COMPARABLE) comparable.clear();
+  comparable.set(raw, text);
+  return text;
 }
 
 /** Files of one schema mostly share the very array of columns. */

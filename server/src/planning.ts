@@ -4,7 +4,7 @@ import {
   comparableKeyValues,
   type DataFile,
   describeChange,
-  type FileKeyValue,
+  keptKeyValues,
   type PartitionFilter,
   type Plan,
   type Policy,
@@ -37,9 +37,22 @@ export function makePlan(input: PlanningInput): Plan {
     if (refused !== undefined) unsupportedClasses.set(id, describeChange(refused));
   }
   const { policy, filters, nowMs, learnedRatio } = input;
-  const files = merged.rename(input.files);
+  const files = merged.rename(input.files).map((file) => withReadableCodec(file, input.engine));
   const plan = planCompaction({ files, policy, nowMs, unsupportedClasses, filters, learnedRatio });
   return input.refusal === null ? plan : { ...plan, kind: "refused", reason: input.refusal };
+}
+
+/** A file with a codec that the engine does not know cannot be rewritten; its footer was read all the same. */
+function withReadableCodec(file: DataFile, engine: Engine): DataFile {
+  const codec =
+    file.kind === "readable" ? file.stats.codecs.find((name) => !engine.codecs.includes(name)) : undefined;
+  if (file.kind === "unreadable" || codec === undefined) return file;
+  const { path, sizeBytes, mtimeNs, inode, changedMs } = file.stats;
+  const detail = `${engine.name} cannot read the codec ${codec}`;
+  return {
+    kind: "unreadable",
+    file: { path, sizeBytes, mtimeNs, inode, changedMs, reason: "unsupported", detail },
+  };
 }
 
 function changesOf(engine: Engine, schemaClass: SchemaClass): readonly ColumnChange[] {
@@ -60,9 +73,9 @@ export function mergeClasses(
   const ids = new Map<string, string>();
   const merged = new Map<string, SchemaClass>();
   for (const [id, schemaClass] of classes) {
-    const keyValues = comparableKeyValues(schemaClass.keyValues, allow);
-    const mergedId = classId(schemaClass, keyValues);
+    const mergedId = classId(schemaClass, allow);
     ids.set(id, mergedId);
+    const keyValues = keptKeyValues(schemaClass.keyValues, allow);
     merged.set(mergedId, { ...schemaClass, id: mergedId, keyValues });
   }
   const rename = (file: DataFile): DataFile => {
@@ -73,8 +86,8 @@ export function mergeClasses(
   return { classes: merged, rename: (files) => files.map(rename) };
 }
 
-function classId(schemaClass: SchemaClass, keyValues: readonly FileKeyValue[]): string {
-  const text = `${schemaText(schemaClass.columns)}\n${JSON.stringify(keyValues)}`;
+function classId({ columns, keyValues }: SchemaClass, allow: readonly string[]): string {
+  const text = `${schemaText(columns)}\n${JSON.stringify(comparableKeyValues(keyValues, allow))}`;
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { decideRecovery, isAtRest, type JournalRecord } from "@tamp/core";
+import { DEFAULT_OVERLAP_MS, decideRecovery, isAtRest, type JournalRecord } from "@tamp/core";
 import type { PublicationFs } from "./fs.ts";
 import {
   type FoundJournal,
@@ -79,7 +79,7 @@ export function publishContext(
   context: RecoveryContext,
   found: Pick<Extract<FoundJournal, { kind: "journal" }>, "folder">,
 ): PublishContext {
-  return { ...context, folder: found.folder, overlapMs: 0, checkCtime: false };
+  return { ...context, folder: found.folder, overlapMs: DEFAULT_OVERLAP_MS, checkCtime: false };
 }
 
 /** A folder without a record holds a half-written one and empty parts at most: rmdir refuses anything else. */

@@ -12,6 +12,7 @@ import {
   schemaText,
 } from "@tamp/core";
 import type { EngineSession, KeyValue, RewriteTask } from "./engine.ts";
+import { failureText } from "./failure-text.ts";
 import type { FooterFacts } from "./footer.ts";
 import { writeJournal } from "./journal.ts";
 import { mapLimit } from "./map-limit.ts";
@@ -238,7 +239,7 @@ async function rewriteTask(request: GroupRequest, record: JournalRecord): Promis
     outputs: group.outputRows.map((part, index) => ({ path: stageName(index), rows: part })),
     codec: group.codec,
     rowsPerGroup: request.rowsPerGroup,
-    keyValues: outputKeyValues(request.keyValues, rows),
+    keyValues: outputKeyValues(request.keyValues, rows, request.allow),
     columns: footer.facts.columns,
     allow: request.allow,
   };
@@ -301,7 +302,7 @@ async function recordOutput(
 async function giveUp(request: GroupRequest, record: JournalRecord, error: unknown): Promise<GroupOutcome> {
   const { aborted } = request.signal;
   const kind = aborted ? "cancelled" : "rolled_back";
-  const reason = aborted ? "cancelled before it was published" : messageOf(error);
+  const reason = aborted ? "cancelled before it was published" : failureText(error, record);
   const context = { ...request.context, checkCtime: false };
   try {
     if ((await context.fs.lstat(context.folder.path)) === null) return { kind, reason };
@@ -310,12 +311,11 @@ async function giveUp(request: GroupRequest, record: JournalRecord, error: unkno
     if (decision.kind !== "at_rest") await performSteps(context, record, decision.steps);
     return { kind, reason };
   } catch (second) {
-    return { kind: "unknown", reason: `${reason}; going back failed as well: ${messageOf(second)}` };
+    return {
+      kind: "unknown",
+      reason: `${reason}; going back failed as well: ${failureText(second, record)}`,
+    };
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 async function timed<T>(request: GroupRequest, phase: Phase, work: () => Promise<T>): Promise<T> {

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { decideUndo, type JournalRecord } from "@tamp/core";
 import { TampError } from "./errors.ts";
 import { type FoundJournal, readJournals } from "./journal.ts";
@@ -61,7 +62,10 @@ async function findRefusal(
     const observed = await observe(publishContext(context, found), found.record).catch(driftOrThrow);
     if (observed instanceof DriftError) return observed.message;
     const decision = decideUndo(found.record, observed);
-    if (decision.kind === "refused") return laterRun(found.record, published) ?? decision.reason;
+    if (decision.kind === "refused") {
+      const kept = `${decision.reason}; the originals are kept in ${join(found.folder.path, "trash")}`;
+      return laterRun(found.record, published) ?? kept;
+    }
   }
   return null;
 }

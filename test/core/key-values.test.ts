@@ -1,4 +1,4 @@
-import { comparableKeyValues, type FileKeyValue, outputKeyValues } from "@tamp/core";
+import { comparableKeyValues, type FileKeyValue, keptKeyValues, outputKeyValues } from "@tamp/core";
 import { describe, expect, test } from "vitest";
 
 function pandas(stop: number, start = 0): string {
@@ -18,6 +18,7 @@ describe("what must agree between files", () => {
     ["an allowed key may differ", [kv("b", "2"), kv("a", "1")], ["metadata:b", "a"], [kv("a", "1")]],
     ["pandas' own row count", [kv("pandas", pandas(7))], [], [kv("pandas", pandas(0))]],
     ["another index stays", [kv("pandas", pandas(7, 3))], [], [kv("pandas", pandas(7, 3))]],
+    ["another range where it may be lost", [kv("pandas", pandas(7, 3))], ["metadata:pandas"], []],
     ["untouched text keeps its bytes", [kv("pandas", SPACED)], [], [kv("pandas", SPACED)]],
     ["no JSON", [kv("pandas", "{oops")], [], [kv("pandas", "{oops")]],
     ["JSON of another shape", [kv("pandas", "[1]")], [], [kv("pandas", "[1]")]],
@@ -28,6 +29,6 @@ describe("what must agree between files", () => {
 });
 
 test("an output carries its own row count", () => {
-  const shared = comparableKeyValues([kv("pandas", pandas(7)), kv("a", "1")], []);
-  expect(outputKeyValues(shared, 21)).toEqual([kv("a", "1"), kv("pandas", pandas(21))]);
+  const kept = keptKeyValues([kv("pandas", pandas(7)), kv("a", "1")], []);
+  expect(outputKeyValues(kept, 21, [])).toEqual([kv("a", "1"), kv("pandas", pandas(21))]);
 });

@@ -187,7 +187,7 @@ describe("somebody else at work in the middle of a publication", () => {
   const taken = (name: string) => (world: World) => (world.names.has(name) ? null : tamper(world, name, "X"));
 
   test.each([0, 1])("live source %d is deleted", (index) => {
-    meddle(standing(`source${index}`, null), { exempt: (i) => i === index });
+    meddle(standing(`source${index}`, null), { exempt: (i) => i === index, mayQuarantine: true });
   });
 
   test.each([0, 1])("live source %d is replaced", (index) => {
@@ -265,21 +265,15 @@ describe("the table of recovery", () => {
       [RETIRED, ["other", "missing"]],
       [LINKED],
       "undo",
-      "restore_source sync withdraw_output sync write_state clean",
+      "restore_source sync wait_overlap withdraw_output sync write_state clean",
     ],
-    [
-      "COMMIT",
-      [RETIRED, ["missing", "missing"]],
-      [LINKED],
-      "undo",
-      "restore_source sync withdraw_output sync write_state clean",
-    ],
+    ["COMMIT", [RETIRED, ["missing", "missing"]], [LINKED], "quarantine", ""],
     [
       "COMMIT",
       [RETIRED, ["ours", "other"]],
       [LINKED],
       "undo",
-      "restore_source sync withdraw_output sync write_state clean",
+      "restore_source sync wait_overlap withdraw_output sync write_state clean",
     ],
     ["COMMIT", [RETIRED, RETIRED], [STAGED], "roll_forward", "link_output sync sync write_state clean"],
     [
@@ -287,16 +281,18 @@ describe("the table of recovery", () => {
       [RETIRED, RETIRED],
       [["missing", "missing"]],
       "undo",
-      "restore_source restore_source sync sync write_state clean",
+      "restore_source restore_source sync wait_overlap sync write_state clean",
     ],
     ["COMMIT", [RETIRED, ["missing", "other"]], [LINKED], "quarantine", ""],
     ["COMMIT", [RETIRED, RETIRED], [], "quarantine", ""],
+    ["COMMIT", [["missing", "missing"], OURS], [LINKED], "quarantine", ""],
+    ["COMMIT", [["missing", "missing"], OURS], [STAGED], "roll_back", "sync sync write_state clean"],
     [
       "UNDOING",
       [RETIRED, OURS],
       [LINKED],
       "undo",
-      "restore_source sync withdraw_output sync write_state clean",
+      "restore_source sync wait_overlap withdraw_output sync write_state clean",
     ],
     ["UNDOING", [["ours", "ours"]], [["missing", "ours"]], "roll_back", "sync sync write_state clean"],
     ["UNDOING", [["missing", "missing"]], [LINKED], "quarantine", ""],

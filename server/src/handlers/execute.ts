@@ -1,4 +1,4 @@
-import { type Plan, parseSize } from "@tamp/core";
+import { DEFAULT_OVERLAP_MS, type Plan, parseSize } from "@tamp/core";
 import { invalid, type ParamReader } from "../check.ts";
 import { TampError } from "../errors.ts";
 import { type Executed, execute } from "../execute.ts";
@@ -9,8 +9,6 @@ import type { RunResult, WireCanonicalStats } from "../protocol.ts";
 import type { HandlerContext } from "./context.ts";
 import { rootOf } from "./datasets.ts";
 
-/** Long enough for a local listing to end; a reader that lists meanwhile sees rows twice, never none. */
-const DEFAULT_OVERLAP_MS = 50;
 /** A run that waits cannot be cancelled: what was published must be swapped. */
 const MOST_OVERLAP_MS = 10 * 60_000;
 const LEAST_MEMORY_BYTES = 64 * 2 ** 20;
