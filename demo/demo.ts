@@ -82,7 +82,7 @@ async function loadHistory({ root, loader }: Stage): Promise<void> {
 
 /** The daemon watches while the loader goes on; it tells when maintenance pays. */
 async function waitForThreshold({ root, loader, daemon }: Stage): Promise<void> {
-  chapter("The daemon opens the dataset and watches it (JSON-RPC over stdio, footers only).");
+  chapter("The daemon opens the dataset and watches it over JSON-RPC.");
   let crossed: ThresholdCrossedParams | null = null;
   daemon.onNotification("tamp/dataset/thresholdCrossed", (params) => {
     crossed = params;
@@ -90,7 +90,10 @@ async function waitForThreshold({ root, loader, daemon }: Stage): Promise<void> 
   const begin = performance.now();
   const summary = await daemon.request("tamp/dataset/open", { dataset: root, policy: POLICY });
   fact("files known after", `${(performance.now() - begin).toFixed(0)} ms: ${count(summary.fileCount)}`);
-  fact("health", `${summary.health.score} of 100`);
+  fact(
+    "health",
+    `${summary.health.score} of 100: no month has ${MIN_FILES} small files yet, this demo's threshold`,
+  );
   chapter(`Late hours arrive, live. A month with ${MIN_FILES} small files crosses the threshold.`);
   let written = 0;
   for (let files = await loader.writeLate(); files > 0; files = await loader.writeLate()) written += files;
@@ -196,7 +199,7 @@ function expectSame(what: string, wanted: Digest, found: Digest): void {
       `${what}: ${count(found.rows)} rows ${found.sum} instead of ${count(wanted.rows)} rows ${wanted.sum}`,
     );
   }
-  fact("every row is there", `${count(found.rows)} rows, digest ${found.sum} by hyparquet: ${what}`);
+  fact("every row is there", `${count(found.rows)} rows, digest ${found.sum} (by hyparquet)`);
 }
 
 await main();

@@ -11,7 +11,7 @@ const at = (...parts) => join(root, ...parts);
 const SERVER_ENTRIES = {
   main: "server/src/main.ts",
   "inventory-worker": "server/src/inventory-worker.ts",
-  "validate-worker": "server/src/validate-worker.ts",
+  "checker-worker": "server/src/checker-worker.ts",
   "watch-worker": "server/src/watchers/watch-worker.ts",
   "duckdb-child": "server/src/engines/duckdb-child.ts",
 };

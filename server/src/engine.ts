@@ -1,4 +1,4 @@
-import type { ColumnChange, ColumnSchema } from "@tamp/core";
+import type { ColumnChange, ColumnSchema, ReaderAids } from "@tamp/core";
 
 /** One group to rewrite. The engine sees files under safe names in one run folder, never the dataset. */
 export interface RewriteTask {
@@ -68,13 +68,6 @@ export interface EngineSession {
   dispose(): Promise<void>;
 }
 
-/** What a file carries to speed readers up. */
-export interface ReaderAids {
-  readonly pageIndex: boolean;
-  readonly bloomFilter: boolean;
-  readonly sortingColumns: boolean;
-}
-
 /** What reads and writes groups. Adding an engine is one adapter; the planner and the run stay as they are. */
 export interface Engine {
   readonly name: string;
@@ -85,5 +78,6 @@ export interface Engine {
   predictChanges(columns: readonly ColumnSchema[]): readonly ColumnChange[];
   /** What a rewrite loses of what speeds readers up, in words; no meaning is lost with it. */
   describeLosses(aids: readonly ReaderAids[]): readonly string[];
-  start(limits: EngineLimits): Promise<EngineSession>;
+  /** Rejects with `EngineUnavailable` where it does not start, and with `Cancelled` once `signal` is aborted. */
+  start(limits: EngineLimits, signal?: AbortSignal): Promise<EngineSession>;
 }

@@ -1,4 +1,4 @@
-import type { ColumnSchema, FileKeyValue } from "@tamp/core";
+import type { ColumnSchema, FileKeyValue, ReaderAids } from "@tamp/core";
 import type { WalkedChunk, WalkedFooter, WalkedGroup } from "./footer-walk.ts";
 
 /** What a footer says, checked against the file that it ends. */
@@ -14,15 +14,6 @@ export interface FooterFacts {
   readonly columns: readonly ColumnSchema[];
   readonly keyValues: readonly FileKeyValue[];
   readonly aids: ReaderAids;
-  /** False only where statistics prove that no float or double is 0 or -0. */
-  readonly floatZeroPossible: boolean;
-}
-
-/** What readers of the file may use to skip data, and a rewrite may lose. */
-export interface ReaderAids {
-  readonly pageIndex: boolean;
-  readonly bloomFilter: boolean;
-  readonly sortingColumns: boolean;
 }
 
 /** A sound footer of a kind that Tamp does not rewrite. */
@@ -66,7 +57,6 @@ export function factsOf(
     columns,
     keyValues,
     aids: tally.aids,
-    floatZeroPossible: tally.floatZeroPossible,
   };
 }
 
@@ -86,7 +76,6 @@ interface Tally {
   largestRowGroupRows: number;
   compressedBytes: number;
   uncompressedBytes: number;
-  floatZeroPossible: boolean;
   /** Stored bytes by codec number. */
   readonly codecBytes: Map<number, number>;
   readonly aids: { pageIndex: boolean; bloomFilter: boolean; sortingColumns: boolean };
@@ -98,7 +87,6 @@ function createTally(): Tally {
     largestRowGroupRows: 0,
     compressedBytes: 0,
     uncompressedBytes: 0,
-    floatZeroPossible: false,
     codecBytes: new Map(),
     aids: { pageIndex: false, bloomFilter: false, sortingColumns: false },
   };
@@ -118,7 +106,7 @@ function addGroup(tally: Tally, group: WalkedGroup, columns: readonly ColumnSche
     if (chunk.external) throw new Unsupported("column data in other files");
     if (!chunk.described || column === undefined) throw new Error("a column chunk is not described");
     checkChunk(chunk, column, rows, dataEnd);
-    addChunk(tally, chunk, column);
+    addChunk(tally, chunk);
   }
 }
 
@@ -136,31 +124,13 @@ function checkChunk(chunk: WalkedChunk, column: ColumnSchema, rows: number, data
   }
 }
 
-function addChunk(tally: Tally, chunk: WalkedChunk, column: ColumnSchema): void {
+function addChunk(tally: Tally, chunk: WalkedChunk): void {
   const { codec, compressedBytes } = chunk;
   tally.codecBytes.set(codec, (tally.codecBytes.get(codec) ?? 0) + compressedBytes);
   tally.compressedBytes = safe(tally.compressedBytes + compressedBytes, "bytes");
   tally.uncompressedBytes = safe(tally.uncompressedBytes + count(chunk.uncompressedBytes, "bytes"), "bytes");
   tally.aids.pageIndex ||= chunk.pageIndex;
   tally.aids.bloomFilter ||= chunk.bloomFilter;
-  tally.floatZeroPossible ||= isFloat(column) && mayHoldZero(chunk, column);
-}
-
-function isFloat({ physicalType, logicalType }: ColumnSchema): boolean {
-  return physicalType === "FLOAT" || physicalType === "DOUBLE" || logicalType === "FLOAT16";
-}
-
-function mayHoldZero({ nulls, values, low, high }: WalkedChunk, column: ColumnSchema): boolean {
-  if (nulls === values) return false;
-  return !(floatOf(low, column) > 0 || floatOf(high, column) < 0);
-}
-
-/** NaN where there is no bound, which proves nothing. */
-function floatOf(bytes: Uint8Array | null, { physicalType }: ColumnSchema): number {
-  if (bytes === null) return Number.NaN;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (physicalType === "FLOAT" && bytes.length === 4) return view.getFloat32(0, true);
-  return physicalType === "DOUBLE" && bytes.length === 8 ? view.getFloat64(0, true) : Number.NaN;
 }
 
 function codecsOf({ codecBytes }: Tally): readonly string[] {

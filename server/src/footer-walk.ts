@@ -31,10 +31,6 @@ export interface WalkedChunk {
   readonly compressedBytes: number;
   readonly dataPage: number;
   readonly dictionaryPage: number;
-  readonly nulls: number;
-  /** Bounds as stored: deprecated ones where there are no others. */
-  readonly low: Uint8Array | null;
-  readonly high: Uint8Array | null;
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -99,9 +95,6 @@ function readChunk(cursor: Cursor): WalkedChunk {
     compressedBytes: -1,
     dataPage: -1,
     dictionaryPage: -1,
-    nulls: -1,
-    low: null,
-    high: null,
   };
   eachField(cursor, (field, type) => {
     if (field === 3 && type === STRUCT) readDescription(cursor, chunk);
@@ -124,22 +117,10 @@ function readDescription(cursor: Cursor, chunk: Mutable<WalkedChunk>): void {
     else if (field === 7) chunk.compressedBytes = readNumber(cursor);
     else if (field === 9) chunk.dataPage = readNumber(cursor);
     else if (field === 11) chunk.dictionaryPage = readNumber(cursor);
-    else if (field === 12 && type === STRUCT) readStatistics(cursor, chunk);
     else {
       if (field === 14) chunk.bloomFilter = true;
       skip(cursor, type, 0);
     }
-  });
-}
-
-function readStatistics(cursor: Cursor, chunk: Mutable<WalkedChunk>): void {
-  eachField(cursor, (field, type) => {
-    if (field === 1) chunk.high ??= readBytes(cursor);
-    else if (field === 2) chunk.low ??= readBytes(cursor);
-    else if (field === 3) chunk.nulls = readNumber(cursor);
-    else if (field === 5) chunk.high = readBytes(cursor);
-    else if (field === 6) chunk.low = readBytes(cursor);
-    else skip(cursor, type, 0);
   });
 }
 

@@ -13,7 +13,7 @@ import { columnsOf } from "./footer-schema.ts";
 import { walkFooter } from "./footer-walk.ts";
 
 export type { FileMetaData } from "hyparquet";
-export type { FooterFacts, ReaderAids } from "./footer-facts.ts";
+export type { FooterFacts } from "./footer-facts.ts";
 
 export type FooterResult =
   | { readonly kind: "footer"; readonly facts: FooterFacts }

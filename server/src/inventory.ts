@@ -43,7 +43,6 @@ export interface Inventory {
   readonly footerReads: number;
   /** Sorted by path; the same array until something changes. */
   files(): readonly DataFile[];
-  schemaClass(id: string): SchemaClass | undefined;
   /**
    * Compares with the disk, wholly (null) or in some directories and what is new below them. Calls queue up.
    * `ownTouched`: paths that our own run linked or renamed, whose new ctime is no sign of a change.
@@ -108,10 +107,6 @@ class HeldInventory implements Inventory {
       .flatMap((directory) => [...directory.files.values()].map((known) => known.file))
       .sort((a, b) => (fileFacts(a).path < fileFacts(b).path ? -1 : 1));
     return this.#sorted;
-  }
-
-  schemaClass(id: string): SchemaClass | undefined {
-    return this.#classes.get(id);
   }
 
   reconcile(
@@ -232,7 +227,7 @@ type Facts = Pick<ReturnType<typeof fileFacts>, "path" | "sizeBytes" | "mtimeNs"
 function dataFile(facts: Facts, reply: Exclude<FooterReply, { readonly kind: "gone" }>): DataFile {
   switch (reply.kind) {
     case "footer": {
-      const { aids, floatZeroPossible, largestRowGroupRows, ...stats } = reply.facts;
+      const { aids, largestRowGroupRows, ...stats } = reply.facts;
       return { kind: "readable", stats: { ...facts, ...stats } };
     }
     case "changed":

@@ -159,7 +159,8 @@ export async function isDead(owner: LockOwner): Promise<boolean> {
   return found.state === "Z" || found.state === "X" || found.start !== owner.processStart;
 }
 
-function isAlive(pid: number): boolean {
+/** False only where the system says that there is no such process. */
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

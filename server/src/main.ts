@@ -1,11 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, realpath, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import packageJson from "../package.json" with { type: "json" };
 import type { CliIo } from "./cli/io.ts";
+import { EXIT_FINE, EXIT_PROBLEM } from "./cli/problem.ts";
 import { runCli } from "./cli/program.ts";
 import { linkInProcess } from "./cli-link.ts";
 import { serveConnection } from "./connection.ts";
@@ -14,11 +15,13 @@ import { createDuckdbEngine } from "./engines/duckdb.ts";
 import { errno, nodeFs } from "./fs.ts";
 import { createInventory } from "./inventory.ts";
 import { createInventoryPool } from "./inventory-pool.ts";
+import { isAlive } from "./lock.ts";
 import { createChokidarWatcher } from "./watchers/chokidar.ts";
 
 const DEFAULT_MEMORY_BYTES = 2 ** 30;
 const DEADLINE_MS = 60 * 60_000;
 const CLIENT_POLL_MS = 2_000;
+const ENDING_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /** Workers and children are bundles beside this one. */
 function entry(name: string): URL {
@@ -39,7 +42,7 @@ function createDaemon(): Daemon {
     watcher: createChokidarWatcher({ workerEntry: entry("watch-worker") }),
     createInventory: (root, smallFileBytes) =>
       createInventory({ root, pool, smallFileBytes, now: () => Date.now() }),
-    checkerEntry: entry("validate-worker"),
+    checkerEntry: entry("checker-worker"),
     defaults: { memoryBytes: DEFAULT_MEMORY_BYTES, threads: availableParallelism(), deadlineMs: DEADLINE_MS },
     version: packageJson.version,
   });
@@ -57,8 +60,7 @@ async function serve(options: { readonly clientProcessId?: number }): Promise<nu
     timer.unref();
   };
   if (options.clientProcessId !== undefined) watchClient(options.clientProcessId);
-  process.once("SIGTERM", () => process.stdin.destroy());
-  process.once("SIGINT", () => process.stdin.destroy());
+  for (const signal of ENDING_SIGNALS) process.once(signal, () => process.stdin.destroy());
   return serveConnection({
     daemon,
     input: process.stdin,
@@ -67,47 +69,61 @@ async function serve(options: { readonly clientProcessId?: number }): Promise<nu
   });
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return errno(error) !== "ESRCH";
-  }
-}
-
 function createIo(): CliIo {
   const interrupted = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => interrupted.abort());
+  for (const signal of ENDING_SIGNALS) process.on(signal, () => interrupted.abort());
   return {
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
     outIsTty: process.stdout.isTTY === true,
     errIsTty: process.stderr.isTTY === true,
-    columns: process.stdout.columns ?? 80,
+    columns: process.stdout.columns ?? (Number(process.env.COLUMNS) || 80),
     color: process.env.NO_COLOR === undefined && process.stdout.isTTY === true,
-    confirm,
+    confirm: (question) => confirm(question, interrupted.signal),
     signal: interrupted.signal,
     now: () => Date.now(),
     readFile: (path) => readFile(path, "utf8"),
-    writeFile: (path, text) => writeFile(path, text),
+    createFile: (path, text) => writeFile(path, text, { flag: "wx" }),
     resolvePath: (path) => resolve(path),
+    realPath,
     sleep: (ms, signal) => delay(ms, undefined, { signal }),
   };
 }
 
-async function confirm(question: string): Promise<boolean> {
+async function realPath(path: string): Promise<string> {
+  const folder = await realpath(dirname(path)).catch(() => dirname(path));
+  return realpath(path).catch(() => join(folder, basename(path)));
+}
+
+/** A prompt that ends without an answer (a signal, the end of the input) was answered with no. */
+async function confirm(question: string, interrupted: AbortSignal): Promise<boolean> {
   if (!process.stdin.isTTY) return false;
   const prompt = createInterface({ input: process.stdin, output: process.stderr });
+  const closed = new AbortController();
+  prompt.once("close", () => closed.abort());
+  const signal = AbortSignal.any([interrupted, closed.signal]);
   try {
-    return /^y(es)?$/i.test((await prompt.question(`${question} [y/N] `)).trim());
+    return /^y(es)?$/i.test((await prompt.question(`${question} [y/N] `, { signal })).trim());
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    process.stderr.write("\n");
+    return false;
   } finally {
     prompt.close();
   }
 }
 
-// A reader that goes away (`| head`) must not end a run half-way; `serve` notices it by itself.
-for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+// A reader that goes away (`| head`) must not end a run half-way; `serve` notices it by itself. Output that was lost
+// in another way (a full disk) is told once and is an error, whatever the command did.
+let outputLost = false;
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error) => {
+    if (errno(error) === "EPIPE" || outputLost) return;
+    outputLost = true;
+    const text = `tamp: the output could not be written: ${error.message}\n`;
+    if (stream === process.stdout) process.stderr.write(text);
+  });
+}
 
 const code = await runCli(process.argv.slice(2), {
   io: createIo(),
@@ -117,4 +133,4 @@ const code = await runCli(process.argv.slice(2), {
 });
 // Large output to a pipe is written asynchronously: let it drain, then end whatever a library left running.
 await new Promise<void>((done) => void process.stdout.write("", () => done()));
-process.exit(code);
+process.exit(outputLost && code === EXIT_FINE ? EXIT_PROBLEM : code);

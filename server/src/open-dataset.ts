@@ -2,27 +2,24 @@ import {
   addFile,
   createTotals,
   type DataFile,
-  finish,
   type Health,
-  IDLE,
   judgeHealth,
   type PartitionFilter,
   type Plan,
   type Policy,
   type PolicyInput,
   parsePartitionFilter,
-  request,
   resolvePolicy,
-  type Schedule,
-  start,
 } from "@tamp/core";
 import type { Engine } from "./engine.ts";
 import { TampError } from "./errors.ts";
 import type { Inventory, InventoryChange } from "./inventory.ts";
+import { JudgeTimer } from "./judge-timer.ts";
 import type { Ports } from "./maintain.ts";
 import { makePlan, planIdOf } from "./planning.ts";
 import { filterFiles, presentHistogram, presentPartitions } from "./present.ts";
 import type { DatasetStats, DatasetSummary, WireWatchState } from "./protocol.ts";
+import { createRunQueue, type RunQueue } from "./run-queue.ts";
 import { learnedRatio, listRuns } from "./runs.ts";
 import type { Watch, WatchEvents, Watcher } from "./watcher.ts";
 import { locateWorkspace } from "./workspace.ts";
@@ -49,14 +46,6 @@ export interface DatasetOptions {
   readonly policyInput: PolicyInput;
 }
 
-interface Job {
-  readonly run: () => Promise<void>;
-}
-
-/** Milliseconds of quiet before a changed dataset is judged again. */
-const QUIET_MS = 500;
-/** A stream of changes that never pauses is judged at least this often. */
-const MOST_WAIT_MS = 15_000;
 /** Told when nothing but the judgement has changed. */
 const NO_CHANGE = { added: 0, changed: 0, removed: 0 };
 /** A crossed threshold is told again once this much worse. */
@@ -68,11 +57,12 @@ const RECONCILE_MS = 5 * 60_000;
 export class OpenDataset {
   readonly root: string;
   workspace: string | null;
-  private queue: Schedule<Job> = IDLE;
   private policyInput: PolicyInput;
   private policy: Policy;
   private readonly inventory: Inventory;
   private readonly deps: DatasetDeps;
+  private readonly queue: RunQueue;
+  private readonly judgeTimer: JudgeTimer;
   private watch: Promise<Watch> | null = null;
   private disposed = false;
   /** A hint that came while a run was under way, and was not followed then. */
@@ -80,8 +70,6 @@ export class OpenDataset {
   private watchState: WireWatchState = { kind: "off" };
   private ratio: number | null = null;
   private latest: MadePlan | null = null;
-  private judgeTimer: NodeJS.Timeout | null = null;
-  private judgeBy: number | null = null;
   private reconcileTimer: NodeJS.Timeout | null = null;
   /** Files to rewrite when the threshold was told last; 0 while it is not crossed. */
   private told = 0;
@@ -93,6 +81,23 @@ export class OpenDataset {
     this.policy = policyOf(options.policyInput);
     this.deps = deps;
     this.inventory = deps.createInventory(this.root, this.policy.smallFileBytes);
+    const { clock } = deps.ports;
+    this.queue = createRunQueue({
+      root: this.root,
+      clock,
+      onDone: () => this.learn(),
+      onNext: () => {
+        if (this.missedHint) this.refreshSoon(null);
+      },
+    });
+    const forget = (): void => {
+      this.latest = null;
+    };
+    this.judgeTimer = new JudgeTimer({
+      clock,
+      onChanged: () => void this.judge().catch(forget),
+      onSettled: () => void this.judgeOnce().catch(forget),
+    });
   }
 
   /** Reads the disk; after this the dataset answers. */
@@ -103,6 +108,7 @@ export class OpenDataset {
     this.watch = this.startWatching();
     await this.watch;
     await this.refresh();
+    this.judgeWhenSettled();
   }
 
   /** Another policy is another judgement: what was told by the old one is told anew. */
@@ -163,7 +169,6 @@ export class OpenDataset {
     const files = this.filtered(filters);
     const totals = createTotals(this.policy.smallFileBytes);
     for (const file of files) addFile(totals, file);
-    const unsettled = made.plan.skipped.filter((file) => file.reason === "unsettled").length;
     return {
       dataset: this.root,
       generation: this.inventory.generation,
@@ -177,7 +182,7 @@ export class OpenDataset {
       schemaClassCount: totals.schemaClasses.size,
       uncompressedBytes: totals.uncompressedBytes,
       quarantinedCount: totals.unreadableCount,
-      unsettledCount: unsettled,
+      unsettledCount: unsettledCount(made.plan),
       codecs: Object.fromEntries([...totals.codecs].sort()),
       sizeHistogram: presentHistogram(totals),
       partitions: presentPartitions(files, this.policy.smallFileBytes),
@@ -211,6 +216,11 @@ export class OpenDataset {
 
   /** The health behind `summary`, up to date with the inventory. */
   async judge(): Promise<void> {
+    await this.judgeOnce();
+    this.judgeWhenSettled();
+  }
+
+  private async judgeOnce(): Promise<void> {
     if (this.inventory.rootMissing || this.disposed) return;
     const made = await this.makePlan([]);
     const before = this.latest?.health.score;
@@ -239,34 +249,11 @@ export class OpenDataset {
 
   /** Runs work alone: one at a time, one more may wait. */
   exclusively<T>(work: () => Promise<T>): Promise<T> {
-    if (this.queue.pending !== null) {
-      throw new TampError("RunInProgress", `${this.root} has a run under way and another one waiting`, {
-        hint: "wait until the first has finished",
-      });
-    }
-    return new Promise<T>((resolve, reject) => {
-      const job: Job = { run: () => work().then(resolve, reject) };
-      this.queue = request(this.queue, job, this.deps.ports.now());
-      this.startNext();
-    });
-  }
-
-  private startNext(): void {
-    const { next, started } = start(this.queue, this.deps.ports.now());
-    this.queue = next;
-    const end = (): void => {
-      this.queue = finish(this.queue, this.deps.ports.now());
-      this.startNext();
-      if (this.missedHint) this.refreshSoon(null);
-    };
-    started
-      ?.run()
-      .then(() => this.learn())
-      .then(end, end);
+    return this.queue.exclusively(work);
   }
 
   get running(): boolean {
-    return this.queue.running !== null;
+    return this.queue.running;
   }
 
   files(): readonly DataFile[] {
@@ -287,7 +274,7 @@ export class OpenDataset {
 
   async dispose(): Promise<void> {
     this.disposed = true;
-    if (this.judgeTimer !== null) clearTimeout(this.judgeTimer);
+    this.judgeTimer.dispose();
     if (this.reconcileTimer !== null) clearInterval(this.reconcileTimer);
     await (await this.watch?.catch(() => null))?.dispose();
     await this.inventory.dispose();
@@ -345,19 +332,18 @@ export class OpenDataset {
 
   private scheduleJudging(): void {
     if (this.watch === null || this.disposed) return;
-    if (this.judgeTimer !== null) clearTimeout(this.judgeTimer);
-    const now = this.deps.ports.clock();
-    this.judgeBy ??= now + MOST_WAIT_MS;
-    const quiet = Math.max(QUIET_MS, this.policy.settleMs + 100);
-    const wait = Math.max(0, Math.min(quiet, this.judgeBy - now));
-    this.judgeTimer = setTimeout(() => {
-      this.judgeBy = null;
-      this.judge().catch(() => {
-        this.latest = null;
-      });
-    }, wait);
-    this.judgeTimer.unref();
+    this.judgeTimer.afterChange(this.policy.settleMs);
   }
+
+  /** Files come of age without an event. One look is enough: what is still too young has changed, or is dated ahead. */
+  private judgeWhenSettled(): void {
+    if (this.watch === null || this.disposed || this.latest === null) return;
+    if (unsettledCount(this.latest.plan) > 0) this.judgeTimer.afterSettling(this.policy.settleMs);
+  }
+}
+
+function unsettledCount(plan: Plan): number {
+  return plan.skipped.filter((file) => file.reason === "unsettled").length;
 }
 
 export function policyOf(input: PolicyInput): Policy {

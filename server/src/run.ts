@@ -1,12 +1,13 @@
 import { dirname, join } from "node:path";
-import { type FileGroup, findDrift, isAtRest, type JournalRecord, type Plan } from "@tamp/core";
+import { type FileGroup, findDrift, formatSize, isAtRest, type JournalRecord, type Plan } from "@tamp/core";
+import { createChecker } from "./checker.ts";
 import type { Engine, EngineLimits, EngineSession, KeyValue } from "./engine.ts";
 import { TampError } from "./errors.ts";
 import { readJournals } from "./journal.ts";
 import { type Maintenance, refuseHeldPartitions } from "./maintain.ts";
 import { mapLimit } from "./map-limit.ts";
 import { type GroupOutcome, type Phase, type PublishedOutput, runGroup } from "./run-group.ts";
-import { type Checker, createChecker } from "./validate.ts";
+import type { Checker } from "./validate.ts";
 import { groupFolder, runFolder } from "./workspace.ts";
 
 export interface RunRequest {
@@ -114,10 +115,12 @@ async function checkSpace({ fs, workspace }: Maintenance, plan: Plan): Promise<v
   if (plan.estimate.neededBytes <= free) return;
   throw new TampError(
     "NotEnoughSpace",
-    `the run needs about ${plan.estimate.neededBytes} bytes beside the originals and ${free} are free`,
+    `the run needs about ${formatSize(plan.estimate.neededBytes)} beside the originals and ${formatSize(free)} are free`,
     { hint: "free space, or plan less with --partition or --max-bytes" },
   );
 }
+
+const NOT_BEGUN: GroupOutcome = { kind: "cancelled", reason: "cancelled before it began" };
 
 /** What accumulates over the groups of one run. */
 class RunState {
@@ -139,9 +142,7 @@ class RunState {
 
   async step(group: FileGroup, index: number, checker: Checker): Promise<void> {
     const { signal } = this.request;
-    const outcome: GroupOutcome = signal.aborted
-      ? { kind: "cancelled", reason: "cancelled before it began" }
-      : await this.rewrite(group, index, checker);
+    const outcome: GroupOutcome = signal.aborted ? NOT_BEGUN : await this.rewrite(group, index, checker);
     if (outcome.kind === "published") this.records.push(outcome.record);
     else await this.dropSession();
     this.groups.push({
@@ -165,8 +166,9 @@ class RunState {
       void checker.dispose();
     };
     try {
-      this.session ??= await engine.start(limits);
+      this.session ??= await engine.start(limits, signal);
       signal.addEventListener("abort", kill);
+      if (signal.aborted) return NOT_BEGUN;
       return await runGroup({
         context: {
           ...held,
@@ -193,6 +195,7 @@ class RunState {
         },
       });
     } catch (error) {
+      if (signal.aborted && this.session === null) return NOT_BEGUN;
       return { kind: "rolled_back", reason: error instanceof Error ? error.message : String(error) };
     } finally {
       signal.removeEventListener("abort", kill);

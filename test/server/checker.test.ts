@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, expect, it } from "vitest";
-import { createChecker } from "../../server/src/validate.ts";
+import { createChecker } from "../../server/src/checker.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tamp-checker-"));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -49,6 +49,10 @@ describe("machine output", () => {
     ["plan events --json --engine x", "EngineUnavailable"],
     ["execute q.json --json", "IoError"],
     ["stats --json", "Usage"],
+    ["stats  --json", "Usage"],
+    ["plan events --json --out /data/events/p", "Usage"],
+    ["plan events --json --out p", "IoError", { files: { "/data/p": "mine" } }],
+    ["plan events --json --allow schema-union", "Usage"],
     ["stats events --json --wrong", "Usage"],
     ["nothing --json", "Usage"],
     ["plan events --json --target-rows many", "Usage"],
@@ -126,6 +130,20 @@ describe("flags", () => {
     { line: "stats", code: 2, quiet: true, err: ["missing required argument 'DIR'", "tamp stats --help"] },
     { line: "stat events", code: 2, quiet: true, err: ["Did you mean stats?"] },
     { line: "stats events more", code: 2, quiet: true, err: ["too many arguments"] },
+    { line: "stats ", code: 2, quiet: true, sent: [], err: ["a directory is missing"] },
+    { line: "execute  --yes", code: 2, quiet: true, sent: [], err: ["a plan file is missing"] },
+    {
+      line: "plan events --allow schema-union",
+      code: 2,
+      quiet: true,
+      err: ["schema-union is not available yet"],
+    },
+    { line: "plan events --allow everything", code: 2, quiet: true, err: ["no change that can be allowed"] },
+    {
+      line: "compact --help",
+      code: 0,
+      out: ["(default: 1GiB)", "(default: 50)", "a bare number is bytes; MB = 10^6 bytes, MiB = 2^20 bytes"],
+    },
     { line: "serve", code: 2, quiet: true, err: ["tamp serve needs --stdio"] },
     { line: "serve --node-ipc", code: 2, quiet: true, err: ["stdin and stdout only"] },
     { line: "serve --stdio --socket=6000", code: 2, quiet: true, err: ["stdin and stdout only"] },
@@ -203,5 +221,31 @@ describe("watch", () => {
       { method: "tamp/dataset/changed", params: changed },
       { method: "tamp/dataset/thresholdCrossed", params: crossed },
     ]);
+  });
+});
+
+describe("watch of a quiet dataset", () => {
+  const lines = async (settings: readonly Partial<typeof STATS>[]): Promise<readonly string[]> => {
+    let asked = 0;
+    const answer = ({ listeners }: { listeners: Map<string, (params: unknown) => void> }) => {
+      const stats = { ...STATS, ...settings[Math.min(asked, settings.length - 1)] };
+      asked += 1;
+      if (asked < 4)
+        listeners.get("tamp/dataset/changed")?.({ dataset: ROOT, added: 0, changed: 1, removed: 0 });
+      return stats;
+    };
+    const { out } = await run("watch events", { answers: { "tamp/dataset/stats": answer } });
+    return out.trim().split("\n");
+  };
+
+  it("says nothing twice", async () => {
+    const line = "12:00:07 UTC   1,234 files  1,100 small  1.2 GiB  health 41";
+    expect(await lines([{}])).toEqual([line, `${line}  (1 changed)`]);
+  });
+
+  it("waits for the first judgement, and says so where files are unsettled for longer", async () => {
+    const line = "12:00:07 UTC   1,234 files  1,100 small  1.2 GiB  health 41";
+    expect((await lines([{ unsettledCount: 1234 }, {}]))[0]).toBe(line);
+    expect((await lines([{ unsettledCount: 1234 }]))[0]).toContain("not judged yet  1,234 unsettled");
   });
 });

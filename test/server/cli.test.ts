@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { TampError } from "../../server/src/errors.ts";
 import type { RunResult } from "../../server/src/protocol.ts";
 import {
   cancelled,
@@ -17,8 +18,15 @@ import {
   runOf,
   type Setting,
   STATS,
+  SUMMARY,
   UNDONE,
 } from "../support/cli.ts";
+
+const invalidPolicy = new TampError(
+  "InvalidPolicy",
+  "targetSize must be at least 1 bytes, not 0; compression must be one of zstd",
+  { hint: "correct the threshold and try again" },
+);
 
 describe("stats", () => {
   rows([
@@ -55,6 +63,30 @@ describe("stats", () => {
       code: 0,
       out: ["2 files without usable file stats", "codecs          none"],
     },
+    {
+      line: "stats events",
+      setting: {
+        answers: {
+          "tamp/dataset/stats": {
+            ...STATS,
+            fileCount: 60,
+            smallFileCount: 60,
+            health: { score: 100, reasons: [] },
+          },
+        },
+      },
+      code: 0,
+      out: [
+        "Health 100 of 100: nothing that a compaction could do now",
+        "60 small files cannot be rewritten now: see tamp plan",
+      ],
+    },
+    {
+      line: "stats events",
+      setting: { answers: { "tamp/dataset/open": invalidPolicy } },
+      code: 2,
+      err: ["--target-size must be at least 1 byte, not 0; --compression must be", "correct the flag"],
+    },
   ]);
 
   it("draws the histogram in eighths, and nothing for nothing", async () => {
@@ -83,6 +115,16 @@ describe("stats", () => {
   });
 });
 
+const withSkipped = (count: number): Setting => {
+  const detail = "dec: a decimal of width 16";
+  const skipped = Array.from({ length: count }, (_, index) => {
+    return { path: `f-${index}.parquet`, reason: "unsupported", detail };
+  });
+  return planOf({ ...PLAN, skipped });
+};
+const unreadable = ["9", "10", "11", "12", "13", "14"].map((day) => `day=${day} cannot be read: EACCES`);
+const warned: Setting = { answers: { "tamp/dataset/open": { ...SUMMARY, warnings: unreadable } } };
+
 describe("plan", () => {
   rows([
     {
@@ -101,8 +143,8 @@ describe("plan", () => {
         "Not rewritten: 1,230 files",
         "1,200  at target    inside the size band: nothing to gain",
         "1  brand new",
-        "day=2/\\u{1b}[31mred.parquet",
-        "column a is a VARIANT",
+        "1 file: unsupported: column a is a VARIANT",
+        "    day=2/\\u{1b}[31mred.parquet",
         "page indexes are not written",
         "plan 0123456789abcdef",
       ],
@@ -120,6 +162,44 @@ describe("plan", () => {
     { line: "plan events --json", setting: planOf(REFUSED), code: 2, out: ['"kind":"refused"'] },
     { line: "plan events --engine auto", code: 0 },
     {
+      line: "plan events",
+      setting: withSkipped(60),
+      code: 0,
+      out: ["60 files: unsupported: dec: a decimal of width 16", "f-2.parquet", "… 57 more"],
+    },
+    {
+      line: "plan events",
+      setting: warned,
+      code: 0,
+      err: ["warning: day=9 cannot be read: EACCES", "… and 1 more warning"],
+    },
+    { line: "compact events --yes", setting: warned, code: 0, err: ["warning: day=9 cannot be read"] },
+    {
+      line: "plan events --out /data/events/p.json",
+      code: 2,
+      sent: ["dataset/open"],
+      err: ["inside the dataset"],
+    },
+    {
+      line: "plan events --out /link/events/p.json",
+      code: 2,
+      sent: ["dataset/open"],
+      err: ["inside the dataset"],
+    },
+    { line: "plan events --out .events.tamp/p", code: 2, sent: ["dataset/open"], err: ["a Tamp workspace"] },
+    {
+      line: "plan events --workspace ws --out ws/p",
+      code: 2,
+      sent: ["dataset/open"],
+      err: ["its workspace"],
+    },
+    {
+      line: "plan events --out p.json",
+      setting: { files: { "/data/p.json": "mine" } },
+      code: 2,
+      err: ["/data/p.json cannot be written", "with that name already", "the plan was not written"],
+    },
+    {
       line: "plan events --engine polars",
       code: 2,
       sent: [],
@@ -128,6 +208,14 @@ describe("plan", () => {
     },
   ]);
 
+  it("lists partitions in the order of their numbers", async () => {
+    const groups = ["month=10", "month=2"].flatMap((partition) =>
+      PLAN.groups.map((group) => ({ ...group, partition })),
+    );
+    const { out } = await run("plan events", planOf({ ...PLAN, groups }));
+    expect(out.indexOf("month=2")).toBeLessThan(out.indexOf("month=10"));
+  });
+
   it("writes the plan that execute reads", async () => {
     const { written, err } = await run("plan events --out p.json");
     expect(JSON.parse(written["/data/p.json"] ?? "")).toEqual(PLAN);
@@ -135,6 +223,16 @@ describe("plan", () => {
     expect((await run("plan events --out p.json", planOf(REFUSED))).written).toEqual({});
   });
 });
+
+const cancelledGroups: RunResult["groups"] = Array.from({ length: 12 }, (_, index) => ({
+  partition: `day=${index}`,
+  kind: "cancelled",
+  reason:
+    index === 0 ? "The engine was stopped; staged files may be incomplete." : "cancelled before it began",
+  inputs: 4,
+  inputBytes: 1,
+  outputs: [],
+}));
 
 describe("compact and execute", () => {
   rows([
@@ -151,7 +249,7 @@ describe("compact and execute", () => {
         "4 files, 20.0 MiB → 1 file, 4.0 MiB",
         "40 rows compared with the originals, in order",
         "for at most 52 ms",
-        "rewrite 2.0 s, publish 60 ms, validate 12 ms, pin 1 ms",
+        "pin 1 ms, rewrite 2.0 s, validate 12 ms, publish 60 ms",
         "tamp undo /data/events",
       ],
     },
@@ -164,7 +262,7 @@ describe("compact and execute", () => {
       err: ["Not executed: nothing was changed."],
     },
     { line: "compact events --yes", setting: { tty: true }, code: 0, asked: 0 },
-    { line: "compact events --yes", code: 0, asked: 0, err: ["  50 %  1 of 1 groups"] },
+    { line: "compact events --yes", code: 0, asked: 0, err: ["50 %  1 of 1 groups"] },
     { line: "compact events", code: 2, sent: [], quiet: true, err: ["add --yes"] },
     { line: "execute p.json", code: 2, sent: [], quiet: true, err: ["add --yes"] },
     { line: "compact events --yes", setting: planOf(NOTHING), code: 0, sent: PLANNING },
@@ -192,6 +290,13 @@ describe("compact and execute", () => {
       setting: runOf("partly_published"),
       code: 2,
       err: ["0 groups not published"],
+    },
+    {
+      line: "compact events --yes",
+      setting: runOf("cancelled", cancelledGroups),
+      code: 130,
+      out: ["Groups not published: 12", "  12 groups: cancelled, 48 files as before"],
+      err: ["tamp: the run was cancelled"],
     },
     { line: "compact events --yes", setting: runOf("unknown"), code: 2, err: ["tamp recover /data/events"] },
     { line: "compact events --yes", setting: runOf("refused", []), code: 2, err: ["tamp: row 3 differs"] },
@@ -243,6 +348,20 @@ describe("compact and execute", () => {
     expect(await roots("execute p.json copy --yes")).toEqual(["/data/copy", "/data/copy"]);
   });
 
+  it("tells its progress off a terminal in one line", async () => {
+    expect((await run("compact events --yes")).err).toBe("50 %  1 of 1 groups\n");
+  });
+
+  it("never tells how the engine of a cancelled group ended", async () => {
+    for (const kind of ["cancelled", "partly_published"] as const) {
+      const reason = cancelledGroups[0]?.reason;
+      const result = { ...RESULT, kind, groups: cancelledGroups, reason };
+      const { out, err } = await run("compact events --yes", { answers: { "tamp/execute": result } });
+      expect(`${out}${err}`).not.toMatch(/engine was stopped|before it began/);
+      expect(err).toContain("the run was cancelled");
+    }
+  });
+
   it("exits with 130 where Ctrl-C ended a run with a part of it published", async () => {
     const answer = ({ abort }: { abort: AbortController }): RunResult => {
       abort.abort();
@@ -275,6 +394,27 @@ describe("runs, undo and recover", () => {
       line: "runs events",
       code: 0,
       out: ["2026-03-01 12:00:07  published       1  4 → 1  20.0 MiB → 4.0 MiB", RUN.runId, "kept: 20.0 MiB"],
+    },
+    {
+      line: "runs events",
+      setting: {
+        answers: {
+          "tamp/runs": {
+            runs: [
+              { ...RUN, state: "quarantined", startedAt: "" },
+              { ...RUN, state: "rolled_back", runId: "r7", startedAt: "" },
+            ],
+          },
+        },
+      },
+      code: 0,
+      out: [
+        "2026-03-01 12:00:07  quarantined",
+        `run ${RUN.runId}`,
+        "see tamp recover /data/events",
+        "not known            rolled back",
+        "nothing was published",
+      ],
     },
     {
       line: "runs events",
@@ -346,8 +486,8 @@ describe("width", () => {
       },
     };
     for (const line of ["stats events", "plan events", "compact events --yes", "runs events", "--help"]) {
-      const { out } = await run(line, setting);
-      const widest = out.split("\n").filter((text) => [...text].length > Math.max(columns, 80));
+      const { out, err } = await run(line, setting);
+      const widest = `${out}${err}`.split("\n").filter((text) => [...text].length > Math.max(columns, 80));
       expect(widest, line).toEqual([]);
     }
   });

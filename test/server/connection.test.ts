@@ -16,7 +16,7 @@ const roots: string[] = [];
 beforeAll(async () => {
   const [worker, checker] = await Promise.all([
     buildEntry("server/src/inventory-worker.ts"),
-    buildEntry("server/src/validate-worker.ts"),
+    buildEntry("server/src/checker-worker.ts"),
   ]);
   pool = createInventoryPool({ workerEntry: worker });
   checkerEntry = checker;

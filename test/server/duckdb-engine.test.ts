@@ -1,4 +1,4 @@
-import { readdir } from "node:fs/promises";
+import { readdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -267,6 +267,21 @@ describe("the child process", () => {
       code: "EngineUnavailable",
       message: expect.stringMatching(message),
     });
+  });
+
+  test("that never answers is given up, and so is one that is no longer wanted", async () => {
+    const mute = join(await newFolder("mute"), "child.mjs");
+    await writeFile(mute, "setInterval(() => {}, 1000);");
+    const options = { childEntry: mute, nodePath: process.execPath };
+    await expect(createDuckdbEngine({ ...options, startMs: 50 }).start(limits)).rejects.toMatchObject({
+      code: "EngineUnavailable",
+      message: expect.stringMatching(/did not start within 0\.05 s/),
+    });
+    const cancel = new AbortController();
+    const started = createDuckdbEngine(options).start(limits, cancel.signal);
+    cancel.abort();
+    await expect(started).rejects.toMatchObject({ code: "Cancelled" });
+    await expect(engine.start(limits, cancel.signal)).rejects.toMatchObject({ code: "Cancelled" });
   });
 
   test("reads and writes nothing outside its folder", async () => {

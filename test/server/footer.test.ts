@@ -156,7 +156,6 @@ describe("a sound footer", () => {
         largestRowGroupRows: 100,
         codecs: ["snappy"],
         keyValues,
-        floatZeroPossible: false,
         aids: { bloomFilter: false, sortingColumns: false },
       },
     });

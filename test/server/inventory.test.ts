@@ -85,7 +85,7 @@ describe("reading footers", () => {
     expect(inventory.schemaClasses.size).toBe(2);
     for (const file of inventory.files()) {
       const id = file.kind === "readable" ? file.stats.schemaClass : "";
-      expect(inventory.schemaClass(id)?.id).toMatch(/^[0-9a-f]{16}$/);
+      expect(inventory.schemaClasses.get(id)?.id).toMatch(/^[0-9a-f]{16}$/);
     }
     rmSync(join(root, "c.parquet"));
     await inventory.reconcile();

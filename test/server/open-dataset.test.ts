@@ -116,6 +116,15 @@ it("never tells of a health that was not judged", async () => {
   await daemon.dispose();
 });
 
+it("looks once more when files that were too young are old enough", async () => {
+  const { daemon, root, events } = scene();
+  await daemon.open(request(root, { minFiles: 2, settleMs: 400 }));
+  const crossed = () => events.some(({ kind }) => kind === "crossed");
+  expect(crossed()).toBe(false);
+  await expect.poll(crossed, { timeout: 3_000 }).toBe(true);
+  await daemon.dispose();
+});
+
 it("has the health of the files there are, also where nothing is watched", async () => {
   const { daemon, root } = scene();
   const dataset = await daemon.open({ ...request(root), watch: false });

@@ -235,9 +235,11 @@ export async function run(
     signal: abort.signal,
     now: () => Date.UTC(2026, 2, 1, 12, 0, 7),
     readFile: async (path) => files[path] ?? Promise.reject(new Error(`ENOENT: ${path}`)),
-    writeFile: async (path, text) => {
+    createFile: async (path, text) => {
+      if (path in files) throw Object.assign(new Error("exists"), { code: "EEXIST" });
       written[path] = text;
     },
+    realPath: async (path) => path.replace(/^\/link(?=\/|$)/, "/data"),
     resolvePath: (path) => (path.startsWith("/") ? path : `/data/${path}`),
     sleep: async (ms) => {
       slept.push(ms);

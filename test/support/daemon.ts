@@ -26,7 +26,7 @@ export interface TestBench {
 /** Bundles workers and children once; the daemons of one test file share the inventory's worker. */
 export async function createTestBench(): Promise<TestBench> {
   const inventoryWorker = await buildEntry("server/src/inventory-worker.ts");
-  const checkerEntry = await buildEntry("server/src/validate-worker.ts");
+  const checkerEntry = await buildEntry("server/src/checker-worker.ts");
   const childEntry = await buildEntry("server/src/engines/duckdb-child.ts");
   const pool: InventoryPool = createInventoryPool({ workerEntry: inventoryWorker });
   const clients: DaemonClient[] = [];

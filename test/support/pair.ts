@@ -38,7 +38,7 @@ export interface Pair {
 export interface PairOptions {
   readonly engine?: FakeEngine;
   readonly pool: InventoryPool;
-  /** Bundle of `validate-worker`; only runs need it. */
+  /** Bundle of `checker-worker`; only runs need it. */
   readonly checkerEntry?: string;
 }
 

@@ -4,11 +4,11 @@ import type { DatasetStats, DatasetSummary, RunResult } from "../protocol.ts";
 import type { DaemonClient } from "./client.ts";
 import { createPaint } from "./color.ts";
 import { type CliFlags, commandLine, policyOf } from "./flags.ts";
-import { type CliIo, isInteractive } from "./io.ts";
-import { UsageError } from "./problem.ts";
+import { type CliIo, isInteractive, widthOf } from "./io.ts";
 import type { View } from "./render.ts";
 import type { NextSteps } from "./render-run.ts";
-import { countOf, formatDuration } from "./text.ts";
+import { countOf, formatDuration, printable, wrap } from "./text.ts";
+import { UsageError } from "./usage-error.ts";
 
 /** One call of one command. */
 export interface CommandCall {
@@ -28,14 +28,8 @@ export interface OpenedDataset {
   readonly summary: DatasetSummary;
 }
 
-const WIDEST = 100;
-const NARROWEST = 60;
-
 export function viewOf({ io }: Pick<CommandCall, "io">): View {
-  return {
-    paint: createPaint(io.color),
-    width: Math.max(NARROWEST, Math.min(WIDEST, io.columns)),
-  };
+  return { paint: createPaint(io.color), width: widthOf(io) };
 }
 
 /** Opens the dataset for one request or a few and closes the connection in any case. */
@@ -46,9 +40,9 @@ export async function withDataset(
 ): Promise<number> {
   const { io, flags } = call;
   const dataset = io.resolvePath(directory);
+  const params = { dataset, watch: false, mustExist: true, policy: policyOf(flags), ...workspaceOf(call) };
   const client = await call.connect();
   try {
-    const params = { dataset, watch: false, mustExist: true, policy: policyOf(flags), ...workspaceOf(call) };
     const summary = await client.request("tamp/dataset/open", params, { signal: io.signal });
     return await work({ client, dataset, summary });
   } finally {
@@ -71,10 +65,25 @@ export async function settledStats(call: CommandCall, opened: OpenedDataset): Pr
   const settleMs = flags.settle ?? POLICY_OPTIONS.settleMs.default;
   if (first.unsettledCount === 0 || settleMs <= 0) return first;
   const files = countOf(first.unsettledCount, "file");
-  io.err(`${files} may still be written: waiting ${formatDuration(settleMs)} once (--settle)\n`);
+  tellLine(io, `${files} may still be written: waiting ${formatDuration(settleMs)} once (--settle)`);
   await io.sleep(settleMs, io.signal);
   refuseInterrupted(io, "nothing was changed");
   return ask();
+}
+
+const MOST_WARNINGS = 5;
+
+/** What the daemon could not read or will not touch: told beside a plan, which does not show it. */
+export function tellWarnings({ io }: CommandCall, { summary }: OpenedDataset): void {
+  const { warnings } = summary;
+  for (const text of warnings.slice(0, MOST_WARNINGS)) tellLine(io, `warning: ${printable(text)}`);
+  const more = warnings.length - MOST_WARNINGS;
+  if (more > 0) tellLine(io, `… and ${countOf(more, "more warning")} (all: tamp stats)`);
+}
+
+/** A remark beside the data. */
+export function tellLine(io: CliIo, text: string): void {
+  io.err(`${wrap(text, widthOf(io)).join("\n")}\n`);
 }
 
 export function filterOf({ partition }: CliFlags): { readonly partitionFilter?: readonly string[] } {

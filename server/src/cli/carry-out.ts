@@ -1,5 +1,13 @@
 import type { ExecuteParams, PlanDocument, RunResult } from "../protocol.ts";
-import { agrees, type CommandCall, nextSteps, type OpenedDataset, printJson, viewOf } from "./call.ts";
+import {
+  agrees,
+  type CommandCall,
+  nextSteps,
+  type OpenedDataset,
+  printJson,
+  tellLine,
+  viewOf,
+} from "./call.ts";
 import { EXIT_FINE, EXIT_INTERRUPTED, EXIT_PROBLEM, tellProblem } from "./problem.ts";
 import { createProgress } from "./progress.ts";
 import { outputFileCount, renderPlan, workOf } from "./render-plan.ts";
@@ -19,7 +27,7 @@ export async function showAndCarryOut(
   if (document.kind !== "refused" && document.groups.length === 0) return EXIT_FINE;
   const question = `Rewrite ${workOf(document)} to ${countOf(outputFileCount(document.groups), "file")}?`;
   if (!(await agrees(call, question))) {
-    io.err("Not executed: nothing was changed.\n");
+    tellLine(io, "Not executed: nothing was changed.");
     return EXIT_INTERRUPTED;
   }
   const result = await carryOut(call, opened, source);
@@ -48,8 +56,8 @@ async function carryOut(
 ): Promise<RunResult> {
   const progress = createProgress(io, { quiet: flags.json === true });
   const onAbort = (): void => {
-    progress.stop();
-    io.err("Cancelling: the group under way is rolled back or finished first\n");
+    progress.clear();
+    tellLine(io, "Cancelling: the group under way is rolled back or finished first");
   };
   io.signal.addEventListener("abort", onAbort, { once: true });
   const params: ExecuteParams = {

@@ -100,10 +100,12 @@ export const EXAMPLES = `Examples:
   tamp stats data/events --json | jq .health
   tamp undo data/events                   restore what the latest run replaced`;
 
+export const SIZES = "Sizes: a bare number is bytes; MB = 10^6 bytes, MiB = 2^20 bytes (also k, G, T).";
+
 export const EXIT_CODES = `Exit codes:
   0    done, or nothing to do
   2    error, refused, or not published in full
-  130  cancelled or interrupted
+  130  cancelled or interrupted; or the answer was no: nothing was changed
 
 Off a terminal compact, execute and undo need --yes; --json asks nothing.
 Data goes to stdout, everything else to stderr. NO_COLOR takes the colours away.`;

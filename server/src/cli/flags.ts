@@ -2,6 +2,7 @@ import { ALLOWED_CHANGES, COMPRESSIONS, POLICY_OPTIONS } from "@tamp/core";
 import { TampError } from "../errors.ts";
 import type { WirePolicy } from "../protocol.ts";
 import { quote } from "./text.ts";
+import { UsageError } from "./usage-error.ts";
 
 /** Flags as they were given; a flag that was not given is not there. */
 export interface CliFlags {
@@ -38,6 +39,10 @@ export interface Flag {
   readonly help: string;
 }
 
+/** Names that policies know and no rewrite carries out yet. */
+const NOT_YET: readonly string[] = ["schema-union"];
+const AVAILABLE = ALLOWED_CHANGES.filter((name) => !NOT_YET.includes(name));
+
 const { targetSize, targetRows, rowsPerGroup, minFiles, minAgeMs, settleMs } = POLICY_OPTIONS;
 
 export const FLAGS: { readonly [N in FlagName]: Flag } = {
@@ -48,7 +53,12 @@ export const FLAGS: { readonly [N in FlagName]: Flag } = {
   },
   yes: { long: "--yes", takes: "switch", help: "do not ask; needed off a terminal unless --json is given" },
   dryRun: { long: "--dry-run", takes: "switch", help: "show the plan and change nothing: same as tamp plan" },
-  out: { long: "--out", value: "FILE", takes: "text", help: "also write the plan to FILE, for tamp execute" },
+  out: {
+    long: "--out",
+    value: "FILE",
+    takes: "text",
+    help: "also write the plan to FILE, which must be new, for tamp execute",
+  },
   run: { long: "--run", value: "ID", takes: "text", help: "the run to undo (default: the latest published)" },
   workspace: {
     long: "--workspace",
@@ -67,13 +77,13 @@ export const FLAGS: { readonly [N in FlagName]: Flag } = {
     long: "--memory-limit",
     value: "SIZE",
     takes: "text",
-    help: "memory that the engine may hold",
+    help: "memory that the engine may hold (default: 1GiB)",
   },
   overlap: {
     long: "--overlap",
     value: "MS",
     takes: "whole number",
-    help: "wait between adding outputs and retiring originals",
+    help: "wait between adding outputs and retiring originals (default: 50)",
   },
   targetSize: {
     long: "--target-size",
@@ -116,7 +126,7 @@ export const FLAGS: { readonly [N in FlagName]: Flag } = {
     long: "--allow",
     value: "NAME",
     takes: "list",
-    help: `a change that a rewrite may make; repeatable: ${ALLOWED_CHANGES.join(", ")}, metadata:KEY`,
+    help: `a change that a rewrite may make; repeatable: ${AVAILABLE.join(", ")}, metadata:KEY`,
   },
   settle: {
     long: "--settle",
@@ -146,8 +156,33 @@ export const POLICY_FLAGS = Object.keys(POLICY_KEYS) as readonly (keyof typeof P
 
 /** The thresholds that were given, as the protocol names them; the daemon checks them. */
 export function policyOf(flags: CliFlags): WirePolicy {
+  checkAllow(flags);
   const given = POLICY_FLAGS.filter((name) => flags[name] !== undefined);
   return Object.fromEntries(given.map((name) => [POLICY_KEYS[name], flags[name]]));
+}
+
+function checkAllow({ allow = [] }: CliFlags): void {
+  const wrong = allow.find((name) => !AVAILABLE.some((known) => known === name) && !/^metadata:./.test(name));
+  if (wrong === undefined) return;
+  const why = NOT_YET.includes(wrong) ? "is not available yet" : "is no change that can be allowed";
+  throw new UsageError(`--allow ${wrong} ${why}`, `give one of ${AVAILABLE.join(", ")}, metadata:KEY`);
+}
+
+const FLAG_OF: ReadonlyMap<string, FlagName> = new Map([
+  ...POLICY_FLAGS.map((name) => [POLICY_KEYS[name], name] as const),
+  ["memoryLimit", "memoryLimit"],
+  ["overlapMs", "overlap"],
+  ["partitionFilter", "partition"],
+]);
+
+/** A message about thresholds as the protocol names them, for people who gave flags. */
+export function inFlags(text: string): string {
+  return text
+    .replace(/\b[a-z]+(?:[A-Z][a-z]+)+\b|\b(?:compression|allow)(?= must\b)/g, (word) => {
+      const name = FLAG_OF.get(word);
+      return name === undefined ? word : FLAGS[name].long;
+    })
+    .replace(/\b1 (byte|row|file|group)s\b/g, "1 $1");
 }
 
 const ENGINES = ["auto", "duckdb"] as const;

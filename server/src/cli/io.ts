@@ -9,14 +9,26 @@ export interface CliIo {
   readonly color: boolean;
   /** Asks on the terminal; asked only where both streams are one. Anything but a yes is a no. */
   confirm(question: string): Promise<boolean>;
-  /** SIGINT or SIGTERM. */
+  /** SIGINT, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal;
   /** Milliseconds since the epoch. */
   now(): number;
   readFile(path: string): Promise<string>;
-  writeFile(path: string, text: string): Promise<void>;
+  /** Refuses, with the code `EEXIST`, where anything has that name. */
+  createFile(path: string, text: string): Promise<void>;
+  /** Absolute; nothing is looked up on disk. */
   resolvePath(path: string): string;
+  /** The absolute path without links; of a file that is not there yet, its folder's. */
+  realPath(path: string): Promise<string>;
   sleep(ms: number, signal: AbortSignal): Promise<void>;
+}
+
+const WIDEST = 100;
+const NARROWEST = 60;
+
+/** Characters that a line may have. */
+export function widthOf({ columns }: Pick<CliIo, "columns">): number {
+  return Math.max(NARROWEST, Math.min(WIDEST, columns));
 }
 
 /** A person sees what is printed and can answer. */

@@ -1,7 +1,9 @@
 import { TampError } from "../errors.ts";
 import type { ErrorCode } from "../protocol.ts";
-import type { CliIo } from "./io.ts";
-import { printable } from "./text.ts";
+import { inFlags } from "./flags.ts";
+import { type CliIo, widthOf } from "./io.ts";
+import { printable, wrap } from "./text.ts";
+import { UsageError } from "./usage-error.ts";
 
 export const EXIT_FINE = 0;
 export const EXIT_PROBLEM = 2;
@@ -18,17 +20,6 @@ interface Failure extends Problem {
   readonly code: ErrorCode | "Usage";
 }
 
-/** The command line itself was wrong: told before anything is read. */
-export class UsageError extends Error {
-  readonly hint: string;
-
-  constructor(message: string, hint: string) {
-    super(message);
-    this.name = "UsageError";
-    this.hint = hint;
-  }
-}
-
 /** Tells a failure on the stream that fits and gives the exit code. */
 export function tellFailure(error: unknown, io: CliIo, json: boolean): number {
   const failure = failureOf(error, io.signal.aborted);
@@ -38,9 +29,15 @@ export function tellFailure(error: unknown, io: CliIo, json: boolean): number {
 }
 
 export function tellProblem({ message, notDone, hint }: Problem, io: CliIo): void {
-  const lines = [`tamp: ${printable(message)}`];
-  if (notDone !== "") lines.push(`  not done   ${printable(notDone)}`);
-  if (hint !== "") lines.push(`  next step  ${printable(hint)}`);
+  const told = (label: string, text: string): readonly string[] =>
+    wrap(printable(text), widthOf(io) - label.length).map((line, index) => {
+      return `${index === 0 ? label : " ".repeat(label.length)}${line}`;
+    });
+  const lines = [
+    ...told("tamp: ", message),
+    ...(notDone === "" ? [] : told("  not done   ", notDone)),
+    ...(hint === "" ? [] : told("  next step  ", hint)),
+  ];
   io.err(`${lines.join("\n")}\n`);
 }
 
@@ -53,10 +50,22 @@ function isAbort(error: unknown): boolean {
   return error instanceof Error && error.name === "AbortError";
 }
 
+/** The daemon speaks of thresholds and params; here both were flags. */
+function hintOf({ code, hint }: TampError): string {
+  if (code === "InvalidPolicy" && /^correct the threshold\b/.test(hint))
+    return "correct the flag and try again";
+  if (code === "InvalidParams" && /\bprotocol\.md\b/.test(hint))
+    return "`tamp COMMAND --help` shows the flags";
+  return inFlags(hint);
+}
+
 function failureOf(error: unknown, interrupted: boolean): Failure {
   if (error instanceof TampError) {
-    const { code, message, hint, notDone } = error;
-    return { code, message, hint, notDone };
+    const { code, message, notDone } = error;
+    if (code === "InvalidPolicy" || code === "InvalidParams") {
+      return { code, message: inFlags(message), hint: hintOf(error), notDone };
+    }
+    return { code, message, hint: error.hint, notDone };
   }
   if (error instanceof UsageError)
     return {

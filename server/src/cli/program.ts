@@ -1,10 +1,11 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import type { CommandCall } from "./call.ts";
 import type { DaemonClient } from "./client.ts";
-import { COMMANDS, type CommandSpec, EXAMPLES, EXIT_CODES } from "./commands.ts";
+import { COMMANDS, type CommandSpec, EXAMPLES, EXIT_CODES, SIZES } from "./commands.ts";
 import { type CliFlags, FLAGS, type Flag } from "./flags.ts";
 import type { CliIo } from "./io.ts";
-import { EXIT_FINE, tellFailure, UsageError } from "./problem.ts";
+import { EXIT_FINE, tellFailure } from "./problem.ts";
+import { UsageError } from "./usage-error.ts";
 
 export interface CliDeps {
   readonly io: CliIo;
@@ -64,7 +65,7 @@ function createProgram(deps: CliDeps, done: (code: number) => void): Command {
       getOutHasColors: () => false,
       getErrHasColors: () => false,
     })
-    .addHelpText("after", `\n${EXAMPLES}\n\n${EXIT_CODES}`);
+    .addHelpText("after", `\n${EXAMPLES}\n\n${EXIT_CODES}\n\n${SIZES}`);
   for (const spec of COMMANDS) addCommand(program, spec, deps, done);
   addVersion(program, deps);
   addServe(program, deps, done);
@@ -76,10 +77,11 @@ function addCommand(program: Command, spec: CommandSpec, deps: CliDeps, done: (c
     .command(spec.name)
     .description(spec.help)
     .helpOption("-h, --help", "show this help")
-    .addHelpText("after", `\nExample:\n  ${spec.example}`);
+    .addHelpText("after", `${takesSizes(spec) ? `\n${SIZES}\n` : ""}\nExample:\n  ${spec.example}`);
   for (const [argument, help] of spec.args) command.argument(argument, help);
   for (const name of spec.flags) command.addOption(optionOf(FLAGS[name]));
   command.action(async () => {
+    refuseEmpty(spec, command.args);
     const call: CommandCall = {
       io: deps.io,
       connect: deps.connect,
@@ -90,12 +92,34 @@ function addCommand(program: Command, spec: CommandSpec, deps: CliDeps, done: (c
   });
 }
 
+function takesSizes({ flags }: CommandSpec): boolean {
+  return flags.some((name) => FLAGS[name].value === "SIZE");
+}
+
+/** An unset variable in a script gives `""`, which must never mean the current directory. */
+function refuseEmpty({ name, args }: CommandSpec, given: readonly string[]): void {
+  for (const [index, [argument]] of args.entries()) {
+    if (given[index]?.trim() !== "") continue;
+    const what = argument === "<PLAN>" ? "a plan file" : "a directory";
+    throw new UsageError(
+      `${what} is missing: the argument is empty`,
+      `\`tamp ${name} --help\` shows how it is used`,
+    );
+  }
+}
+
 function optionOf({ long, value, takes, help }: Flag): Option {
   const option = new Option(value === undefined ? long : `${long} <${value}>`, help);
+  if (takes === "text") option.argParser(nonEmpty);
   if (takes === "whole number") option.argParser(wholeNumber);
   if (takes === "list")
     option.argParser((text, before: readonly string[] | undefined) => [...(before ?? []), text]);
   return option;
+}
+
+function nonEmpty(text: string): string {
+  if (text.trim() !== "") return text;
+  throw new InvalidArgumentError("It must not be empty.");
 }
 
 function wholeNumber(text: string): number {

@@ -5,16 +5,16 @@ import { printable } from "./text.ts";
 
 export interface Progress {
   update(value: WorkDoneProgress): void;
-  /** Takes the bar off the screen; more updates are ignored. */
+  /** Takes the bar off the screen; more updates are not shown. */
+  clear(): void;
+  /** The work has ended, however it did. */
   stop(): void;
 }
 
-const LINE_EVERY_PERCENT = 10;
-
-/** A bar on a terminal, a line every ten percent elsewhere, both on stderr; `quiet` shows lines to nobody. */
+/** A bar on a terminal, one line at the end elsewhere, both on stderr; `quiet` shows no line. */
 export function createProgress(io: CliIo, options: { readonly quiet: boolean }): Progress {
   if (io.errIsTty) return createBar(io);
-  return options.quiet ? { update: () => {}, stop: () => {} } : createLines(io);
+  return options.quiet ? { update: () => {}, clear: () => {}, stop: () => {} } : createLine(io);
 }
 
 function createBar(io: CliIo): Progress {
@@ -28,30 +28,35 @@ function createBar(io: CliIo): Progress {
     terminal: terminalOver(io),
   });
   let stopped = false;
+  const stop = (): void => {
+    if (!stopped) bar.stop();
+    stopped = true;
+  };
   bar.start(100, 0, { message: "starting" });
   return {
     update(value) {
       if (!stopped && value.kind === "report")
         bar.update(value.percentage, { message: printable(value.message) });
     },
-    stop() {
-      if (!stopped) bar.stop();
-      stopped = true;
-    },
+    clear: stop,
+    stop,
   };
 }
 
-function createLines(io: CliIo): Progress {
-  let next = LINE_EVERY_PERCENT;
-  let stopped = false;
+/** A log keeps every line for ever: it gets the last state alone, and of work that was cleared none. */
+function createLine(io: CliIo): Progress {
+  let latest = "";
+  let cleared = false;
   return {
     update(value) {
-      if (stopped || value.kind !== "report" || value.percentage < next) return;
-      next = (Math.floor(value.percentage / LINE_EVERY_PERCENT) + 1) * LINE_EVERY_PERCENT;
-      io.err(`${String(value.percentage).padStart(4)} %  ${printable(value.message)}\n`);
+      if (value.kind === "report") latest = `${value.percentage} %  ${printable(value.message)}\n`;
+    },
+    clear() {
+      cleared = true;
     },
     stop() {
-      stopped = true;
+      if (!cleared && latest !== "") io.err(latest);
+      cleared = true;
     },
   };
 }

@@ -1,14 +1,23 @@
 import { assertNever, formatSize } from "@tamp/core";
 import type { PlanDocument, PlanSummary, WireGroup } from "../protocol.ts";
 import { heading, renderFacts, renderHealth, renderTable, toText, type View } from "./render.ts";
-import { baseName, countOf, formatCount, partitionName, printable, shorten, wrap } from "./text.ts";
+import {
+  baseName,
+  countOf,
+  formatCount,
+  naturalOrder,
+  partitionName,
+  printable,
+  shorten,
+  wrap,
+} from "./text.ts";
 import { explainGroup, explainSkip, words } from "./words.ts";
 
 const MOST_GROUPS = 12;
 const MOST_NAMES = 3;
 const MOST_DETAILS = 5;
 
-/** Reasons that differ from file to file: a few files are named with what is wrong with them. */
+/** Reasons whose details differ: each detail is told once, with a few of its files. */
 const DETAILED = new Set(["unsupported", "quarantined", "foreign_schema", "excluded"]);
 
 /** What a plan would do and why, and what it would not do and why. Estimates carry a `~`. */
@@ -87,14 +96,15 @@ function basisOf({ basis, ratio }: PlanSummary["estimate"]): string {
 function groupLines(groups: readonly WireGroup[], view: View): readonly string[] {
   if (groups.length === 0) return [];
   const lines = [...heading(`File groups: ${formatCount(groups.length)}`, view)];
+  const ordered = [...groups].sort((a, b) => naturalOrder(a.partition, b.partition));
   let partition: string | null = null;
-  for (const group of groups.slice(0, MOST_GROUPS)) {
+  for (const group of ordered.slice(0, MOST_GROUPS)) {
     if (group.partition !== partition)
       lines.push(`  ${shorten(partitionName(group.partition), view.width - 2)}`);
     partition = group.partition;
     lines.push(...oneGroup(group, view));
   }
-  const hidden = groups.slice(MOST_GROUPS);
+  const hidden = ordered.slice(MOST_GROUPS);
   if (hidden.length > 0) {
     const files = hidden.reduce((sum, group) => sum + group.inputs.length, 0);
     lines.push(`  … and ${countOf(hidden.length, "more group")} of ${countOf(files, "file")} (all: --json)`);
@@ -122,20 +132,36 @@ function skippedLines(
   if (skippedCount === 0) return [];
   const reasons = Object.entries(skippedByReason).sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1));
   const rows = reasons.map(([reason, files]) => [formatCount(files), words(reason), explainSkip(reason)]);
-  const detailed = skipped.filter(({ reason, detail }) => DETAILED.has(reason) && detail !== "");
-  const lines = detailed
-    .slice(0, MOST_DETAILS)
-    .flatMap(({ path, detail }) => [
-      `  ${shorten(printable(path), view.width - 2)}`,
-      ...wrap(printable(detail), view.width - 4).map((line) => `    ${line}`),
-    ]);
-  const more = detailed.length - MOST_DETAILS;
+  const lines = detailLines(skipped, view);
   return [
     ...heading(`Not rewritten: ${countOf(skippedCount, "file")}`, view),
     ...renderTable({ head: [">files", "reason", "what it means"], rows, flexible: 2 }, view),
     ...(lines.length > 0 ? ["", ...lines] : []),
-    ...(more > 0 ? [`  … and ${countOf(more, "more file")} (all: --json)`] : []),
   ];
+}
+
+/** `60 files: unsupported: …` and a few of their paths, the most frequent detail first. */
+function detailLines(skipped: PlanDocument["skipped"], { paint, width }: View): readonly string[] {
+  const byText = new Map<string, string[]>();
+  for (const { path, reason, detail } of skipped) {
+    if (!DETAILED.has(reason) || detail === "") continue;
+    const text = `${words(reason)}: ${printable(detail)}`;
+    const paths = byText.get(text) ?? [];
+    byText.set(text, paths);
+    paths.push(path);
+  }
+  const details = [...byText].sort(([, a], [, b]) => b.length - a.length);
+  const lines = details.slice(0, MOST_DETAILS).flatMap(([text, paths]) => {
+    const examples = [...paths].sort(naturalOrder).slice(0, MOST_NAMES);
+    const more = paths.length - examples.length;
+    return [
+      ...wrap(`${countOf(paths.length, "file")}: ${text}`, width - 2).map((line) => `  ${line}`),
+      ...examples.map((path) => `    ${paint.dim(shorten(printable(path), width - 4))}`),
+      ...(more > 0 ? [`    ${paint.dim(`… ${formatCount(more)} more`)}`] : []),
+    ];
+  });
+  const hidden = details.slice(MOST_DETAILS).reduce((sum, [, paths]) => sum + paths.length, 0);
+  return hidden === 0 ? lines : [...lines, `  … and ${countOf(hidden, "more file")} (all: --json)`];
 }
 
 function noteLines({ notes }: PlanDocument, view: View): readonly string[] {

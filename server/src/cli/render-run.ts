@@ -7,6 +7,15 @@ import { explainOutcome } from "./words.ts";
 
 const MOST_FAILURES = 10;
 
+/** In the order in which a group goes through them. */
+const PHASES = [
+  "pin",
+  "rewrite",
+  "validate",
+  "sync",
+  "publish",
+] as const satisfies readonly (keyof RunResult["phases"])[];
+
 /** Command lines that a person may want next. */
 export interface NextSteps {
   readonly plan: string;
@@ -98,32 +107,60 @@ function factsOf(
 }
 
 function timesOf({ phases }: RunResult): string {
-  const times = Object.entries(phases).filter(([, ms]) => ms > 0);
-  const slowest = times.sort(([, a], [, b]) => b - a);
-  return slowest.map(([phase, ms]) => `${phase} ${formatDuration(ms)}`).join(", ") || "under 1 ms";
+  const times = PHASES.filter((phase) => phases[phase] > 0);
+  return times.map((phase) => `${phase} ${formatDuration(phases[phase])}`).join(", ") || "under 1 ms";
 }
 
 function failureLines({ groups }: RunResult, view: View): readonly string[] {
   const failed = groups.filter(({ kind }) => kind !== "published");
   if (failed.length === 0) return [];
-  const lines = failed.slice(0, MOST_FAILURES).flatMap((group) => {
-    const head = `${partitionName(group.partition)}: ${explainOutcome(group.kind)}, ${countOf(group.inputs, "file")} as before`;
-    const certain = group.kind === "unknown" ? head.replace(/, [^,]*$/, "") : head;
-    const reason = group.reason === undefined ? [] : wrap(printable(group.reason), view.width - 4);
-    return [`  ${certain}`, ...reason.map((line) => `    ${line}`)];
-  });
-  const more = failed.length - MOST_FAILURES;
+  const alike = new Map<string, RunGroup[]>();
+  for (const group of failed) {
+    const key = JSON.stringify([group.kind, reasonOf(group)]);
+    alike.set(key, [...(alike.get(key) ?? []), group]);
+  }
+  const shown = [...alike.values()].slice(0, MOST_FAILURES);
+  const more = failed.length - shown.reduce((sum, groups) => sum + groups.length, 0);
   return [
     ...heading(`Groups not published: ${formatCount(failed.length)}`, view),
-    ...lines,
+    ...shown.flatMap((groups) => alikeLines(groups, view)),
     ...(more > 0 ? [`  … and ${countOf(more, "more group")} (all: --json)`] : []),
   ];
+}
+
+/** Groups that failed for one reason share its lines. */
+function alikeLines(groups: readonly RunGroup[], { width }: View): readonly string[] {
+  const [group] = groups;
+  if (group === undefined) return [];
+  const who = groups.length === 1 ? partitionName(group.partition) : countOf(groups.length, "group");
+  const files = countOf(
+    groups.reduce((sum, { inputs }) => sum + inputs, 0),
+    "file",
+  );
+  const certain = group.kind === "unknown" ? "" : `, ${files} as before`;
+  const reason = reasonOf(group);
+  return [
+    ...wrap(`${who}: ${explainOutcome(group.kind)}${certain}`, width - 2).map((line) => `  ${line}`),
+    ...(reason === "" ? [] : wrap(printable(reason), width - 4).map((line) => `    ${line}`)),
+  ];
+}
+
+/** Of a cancelled group only that it was cancelled: how its engine ended is no reason. */
+function reasonOf({ kind, reason }: RunGroup): string {
+  return kind === "cancelled" ? "" : (reason ?? "");
+}
+
+/** The daemon gives a run the reason of its first group without success. */
+function becauseOf({ reason, groups }: RunResult): string {
+  if (reason === undefined) return "";
+  const cancelled = groups.some((group) => group.kind === "cancelled" && group.reason === reason);
+  return cancelled ? ": the run was cancelled" : `: ${reason}`;
 }
 
 /** What stands between a run and success; null where nothing does. */
 export function problemOfRun(result: RunResult, next: NextSteps): Problem | null {
   const failed = countOf(result.groups.filter(({ kind }) => kind !== "published").length, "group");
-  const because = result.reason === undefined ? "" : `: ${result.reason}`;
+  const because = becauseOf(result);
   switch (result.kind) {
     case "published":
     case "nothing_to_do":

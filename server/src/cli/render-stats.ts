@@ -9,7 +9,7 @@ import {
   toText,
   type View,
 } from "./render.ts";
-import { countOf, formatCount, formatShare, partitionName, printable } from "./text.ts";
+import { countOf, formatCount, formatShare, naturalOrder, partitionName, printable, wrap } from "./text.ts";
 
 const MOST_PARTITIONS = 10;
 
@@ -21,6 +21,7 @@ export function renderStats(stats: DatasetStats, view: View): string {
     ...renderFacts(factsOf(stats), view),
     "",
     ...renderHealth(stats.health, view),
+    ...leftAloneLines(stats, view),
     ...heading("Files by size", view),
     ...renderHistogram(stats.sizeHistogram, view),
     ...partitionLines(stats, view),
@@ -51,6 +52,16 @@ function factsOf(stats: DatasetStats): readonly (readonly [string, string])[] {
   return facts;
 }
 
+/** Full health among many small files reads as a contradiction unless it is explained. */
+function leftAloneLines(stats: DatasetStats, view: View): readonly string[] {
+  const { health, fileCount, smallFileCount, partitionCount } = stats;
+  // One small file in each partition is as few as there can be.
+  const many = smallFileCount * 2 > fileCount && smallFileCount > partitionCount;
+  if (health.score !== 100 || !many) return [];
+  const text = `${countOf(smallFileCount, "small file")} cannot be rewritten now: see tamp plan`;
+  return wrap(text, view.width - 2).map((line) => `  ${line}`);
+}
+
 function codecsOf({ codecs }: DatasetStats): string {
   const entries = Object.entries(codecs).sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1));
   if (entries.length === 0) return "none";
@@ -58,7 +69,10 @@ function codecsOf({ codecs }: DatasetStats): string {
 }
 
 function partitionLines({ partitions, partitionCount }: DatasetStats, view: View): readonly string[] {
-  const shown = partitions.filter(({ smallFiles }) => smallFiles > 0).slice(0, MOST_PARTITIONS);
+  const shown = partitions
+    .filter(({ smallFiles }) => smallFiles > 0)
+    .sort((a, b) => b.smallFiles - a.smallFiles || naturalOrder(a.partition, b.partition))
+    .slice(0, MOST_PARTITIONS);
   if (shown.length === 0 || partitionCount < 2) return [];
   const rows = shown.map(({ partition, files, smallFiles, bytes }) => [
     partitionName(partition),
@@ -76,7 +90,8 @@ function partitionLines({ partitions, partitionCount }: DatasetStats, view: View
 function warningLines({ warnings, watch }: DatasetStats, view: View): readonly string[] {
   const all = [...warnings, ...(watch.reason === undefined ? [] : [watchText(watch)])];
   if (all.length === 0) return [];
-  return [...heading("Warnings", view), ...all.map((text) => `  ${view.paint.warn(printable(text))}`)];
+  const lines = all.flatMap((text) => wrap(printable(text), view.width - 2));
+  return [...heading("Warnings", view), ...lines.map((line) => `  ${view.paint.warn(line)}`)];
 }
 
 export function watchText({ kind, reason, remedy }: WireWatchState): string {

@@ -115,7 +115,7 @@ function bucketLabel(from: number | null, below: number | null): string {
 
 /** The score, then each reason in words. */
 export function renderHealth(health: WireHealth, view: View): string[] {
-  const rest = health.score === 100 ? ": compaction has nothing to do" : "";
+  const rest = health.score === 100 ? ": nothing that a compaction could do now" : "";
   const lines = [`${view.paint.bold("Health")} ${paintScore(view.paint, health.score)} of 100${rest}`];
   for (const { kind, files, bytes, partitions } of health.reasons) {
     const where = partitions === 0 ? "" : ` in ${countOf(partitions, "partition")}`;

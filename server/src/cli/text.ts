@@ -57,16 +57,33 @@ export function partitionName(partition: string): string {
   return partition === "" ? "(root)" : printable(partition);
 }
 
+/** `month=2` before `month=10`: digits compare as numbers, all else by code unit. */
+export function naturalOrder(a: string, b: string): number {
+  const left = a.match(/\d+|\D+/g) ?? [];
+  const right = b.match(/\d+|\D+/g) ?? [];
+  for (const [index, piece] of left.entries()) {
+    const other = right[index];
+    if (other === undefined) return 1;
+    if (piece === other) continue;
+    const difference = /^\d/.test(piece) && /^\d/.test(other) ? Number(piece) - Number(other) : 0;
+    return difference || (piece < other ? -1 : 1);
+  }
+  return left.length - right.length;
+}
+
 /** The last component of a path. */
 export function baseName(path: string): string {
   return printable(path.slice(path.lastIndexOf("/") + 1));
 }
 
+/** A space, but none between a number and its unit. */
+const BREAKS = / (?!(?<=\d )(?:ms|s|min|B|[KMGTP]iB|[KMGT]B|%)(?!\w))/;
+
 /** Breaks a text at spaces into lines of at most `width`; a longer word stays whole. */
 export function wrap(text: string, width: number): readonly string[] {
   const lines: string[] = [];
   let line = "";
-  for (const word of text.split(" ")) {
+  for (const word of text.split(BREAKS)) {
     if (line !== "" && line.length + 1 + word.length > width) {
       lines.push(line);
       line = word;

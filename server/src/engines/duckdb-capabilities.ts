@@ -1,6 +1,5 @@
-import type { ColumnChange, ColumnSchema } from "@tamp/core";
+import type { ColumnChange, ColumnSchema, ReaderAids } from "@tamp/core";
 import { compareColumns } from "@tamp/core";
-import type { ReaderAids } from "../engine.ts";
 import type { DuckField, DuckNode } from "./duckdb-schema.ts";
 import { duckFields } from "./duckdb-schema.ts";
 

@@ -39,9 +39,12 @@ export interface DuckdbEngineOptions {
   readonly nodePath: string;
   /** Default: the daemon's own environment. */
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** How long the child may take until it answers. Default: 30 s. */
+  readonly startMs?: number;
 }
 
 const STDERR_TAIL = 4000;
+const START_MS = 30_000;
 /** How long an orderly end may take. */
 const DISPOSE_MS = 3000;
 
@@ -52,9 +55,16 @@ export function createDuckdbEngine(options: DuckdbEngineOptions): Engine {
     codecs: DUCKDB_CODECS,
     predictChanges: predictDuckdbChanges,
     describeLosses: describeDuckdbLosses,
-    start: async (limits) => {
-      const session = new DuckdbSession(launch(options), limits);
-      await session.ready();
+    start: async (limits, signal) => {
+      const session = new DuckdbSession(launch(options), limits, options.startMs ?? START_MS);
+      const kill = (): void => session.kill();
+      signal?.addEventListener("abort", kill);
+      if (signal?.aborted) kill();
+      try {
+        await session.ready();
+      } finally {
+        signal?.removeEventListener("abort", kill);
+      }
       return session;
     },
   };
@@ -90,7 +100,7 @@ class DuckdbSession implements EngineSession {
   /** Why no call can succeed any more. */
   #failure: EngineError | null = null;
 
-  constructor(child: ChildProcess, limits: EngineLimits) {
+  constructor(child: ChildProcess, limits: EngineLimits, startMs: number) {
     this.#child = child;
     this.#limits = limits;
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
@@ -110,7 +120,7 @@ class DuckdbSession implements EngineSession {
         resolve();
       });
     });
-    this.#ready = this.#wait(() => {});
+    this.#ready = this.#wait(() => {}, startMs);
     this.#ready.catch(() => {});
   }
 
@@ -152,7 +162,7 @@ class DuckdbSession implements EngineSession {
   ): Promise<ChildResult> {
     if (this.#failure !== null) throw this.#failure;
     const message = request(this.#nextId);
-    const result = this.#wait(onProgress);
+    const result = this.#wait(onProgress, this.#limits.deadlineMs);
     this.#child.send(message, (error) => {
       // The end of the process says more than this, and follows.
       if (error !== null) this.#child.kill("SIGKILL");
@@ -160,11 +170,11 @@ class DuckdbSession implements EngineSession {
     return result;
   }
 
-  #wait(onProgress: (fraction: number) => void): Promise<ChildResult> {
+  #wait(onProgress: (fraction: number) => void, mostMs: number): Promise<ChildResult> {
     const id = this.#nextId;
     this.#nextId += 1;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#overdue(), this.#limits.deadlineMs);
+      const timer = setTimeout(() => this.#overdue(id, mostMs), mostMs);
       this.#pending.set(id, { resolve, reject, onProgress, timer });
     });
   }
@@ -204,10 +214,11 @@ class DuckdbSession implements EngineSession {
     return call;
   }
 
-  #overdue(): void {
-    const seconds = this.#limits.deadlineMs / 1000;
+  #overdue(id: number, mostMs: number): void {
+    const code = id === READY ? "EngineUnavailable" : "DeadlineExceeded";
+    const what = id === READY ? "start" : "answer";
     this.#stop(
-      new EngineError("DeadlineExceeded", `The engine did not answer within ${seconds} s and was stopped.`),
+      new EngineError(code, `The engine did not ${what} within ${mostMs / 1000} s and was stopped.`),
     );
   }
 

@@ -1,4 +1,4 @@
-import { type CommandCall, requireConsent, withDataset } from "../call.ts";
+import { type CommandCall, requireConsent, tellWarnings, withDataset } from "../call.ts";
 import { carryOutJson, showAndCarryOut } from "../carry-out.ts";
 import { checkEngine } from "../flags.ts";
 import { makePlan, plan, refusePlan } from "./plan.ts";
@@ -10,6 +10,7 @@ export async function compact(call: CommandCall): Promise<number> {
   requireConsent(call, "compact");
   const [directory = ""] = call.args;
   return withDataset(call, directory, async (opened) => {
+    tellWarnings(call, opened);
     const document = await makePlan(call, opened);
     const source = { planId: document.planId };
     if (call.flags.json === true) return carryOutJson(call, opened, source);

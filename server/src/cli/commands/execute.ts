@@ -1,6 +1,6 @@
 import { TampError } from "../../errors.ts";
 import type { PlanDocument } from "../../protocol.ts";
-import { type CommandCall, requireConsent, withDataset } from "../call.ts";
+import { type CommandCall, requireConsent, tellWarnings, withDataset } from "../call.ts";
 import { carryOutJson, showAndCarryOut } from "../carry-out.ts";
 import { checkEngine } from "../flags.ts";
 
@@ -11,6 +11,7 @@ export async function execute(call: CommandCall): Promise<number> {
   const [file = "", directory] = call.args;
   const document = await readPlan(call, file);
   return withDataset(call, directory ?? document.dataset, (opened) => {
+    tellWarnings(call, opened);
     const source = { plan: document };
     return call.flags.json === true
       ? carryOutJson(call, opened, source)

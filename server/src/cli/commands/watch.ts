@@ -1,11 +1,11 @@
-import { formatSize } from "@tamp/core";
+import { formatSize, POLICY_OPTIONS } from "@tamp/core";
 import type {
   ChangedParams,
   DatasetStats,
   ServerNotifications,
   ThresholdCrossedParams,
 } from "../../protocol.ts";
-import { type CommandCall, printJson, viewOf, workspaceOf } from "../call.ts";
+import { type CommandCall, printJson, tellLine, viewOf, workspaceOf } from "../call.ts";
 import type { DaemonClient } from "../client.ts";
 import { paintScore } from "../color.ts";
 import { commandLine, POLICY_FLAGS, policyOf } from "../flags.ts";
@@ -28,12 +28,12 @@ export async function watch(call: CommandCall): Promise<number> {
   const { io, flags } = call;
   const [directory = ""] = call.args;
   const dataset = io.resolvePath(directory);
+  const params = { dataset, watch: true, mustExist: false, policy: policyOf(flags), ...workspaceOf(call) };
   const client = await call.connect();
   try {
     const teller = flags.json === true ? tellLines(call, client) : tellPeople(call, client, dataset);
-    const params = { dataset, watch: true, mustExist: false, policy: policyOf(flags), ...workspaceOf(call) };
     const summary = await client.request("tamp/dataset/open", params, { signal: io.signal });
-    io.err(`Watching ${printable(dataset)} (${printable(watchText(summary.watch))}); Ctrl-C ends\n`);
+    tellLine(io, `Watching ${printable(dataset)} (${printable(watchText(summary.watch))}); Ctrl-C ends`);
     await teller.begin();
     await untilInterrupted(io);
     return EXIT_FINE;
@@ -64,6 +64,13 @@ function tellPeople(call: CommandCall, client: DaemonClient, dataset: string): T
   let pending: Changes | null = NO_CHANGES;
   let open = false;
   let telling = false;
+  let last = { status: "", text: "" };
+  const settled = settling(call, () => {
+    pending ??= NO_CHANGES;
+    tellSoon();
+  });
+  const count = (): Promise<DatasetStats> =>
+    client.request("tamp/dataset/stats", { dataset }, { signal: io.signal });
   const tell = async (): Promise<void> => {
     if (!open || telling) return;
     telling = true;
@@ -71,8 +78,17 @@ function tellPeople(call: CommandCall, client: DaemonClient, dataset: string): T
       while (pending !== null && !io.signal.aborted) {
         const changes: Changes = pending;
         pending = null;
-        const stats = await client.request("tamp/dataset/stats", { dataset }, { signal: io.signal });
-        io.out(statusLine(call, stats, changes));
+        let stats = await count();
+        if (last.text === "" && stats.unsettledCount > 0) {
+          await settled.wait();
+          stats = await count();
+        }
+        settled.see(stats);
+        const status = statusText(call, stats);
+        const text = `${status}${changesText(changes)}`;
+        const same = text === last.text || (changes === NO_CHANGES && status === last.status);
+        if (!same) io.out(`${formatClock(io.now())} UTC ${text}\n`);
+        last = { status, text };
       }
       for (const params of crossed.splice(0)) io.out(crossedText(call, params));
     } finally {
@@ -96,6 +112,28 @@ function tellPeople(call: CommandCall, client: DaemonClient, dataset: string): T
   };
 }
 
+interface Settling {
+  /** Until files that may still be written have come to rest: what is told before was not judged. */
+  wait(): Promise<void>;
+  /** Tells once more after files have come to rest, which changes none of them. */
+  see(stats: DatasetStats): void;
+}
+
+/** Files come to rest without a notification. */
+function settling({ io, flags }: CommandCall, again: () => void): Settling {
+  const settleMs = flags.settle ?? POLICY_OPTIONS.settleMs.default;
+  let unsettled = 0;
+  return {
+    wait: () => io.sleep(settleMs, io.signal),
+    see({ unsettledCount }) {
+      const grew = unsettledCount > unsettled;
+      unsettled = unsettledCount;
+      // The end of the wait is the end of the watch, where that was interrupted.
+      if (grew) io.sleep(settleMs, io.signal).then(again, () => {});
+    },
+  };
+}
+
 /** A line that could not be told ends nothing: the next change tries again. */
 function tellTrouble(io: CliIo, error: unknown): void {
   if (!io.signal.aborted) tellFailure(error, io, false);
@@ -111,16 +149,18 @@ function addChanges(sum: Changes, { added, changed, removed }: Changes, open: bo
   return { added: sum.added + added, changed: sum.changed + changed, removed: sum.removed + removed };
 }
 
-function statusLine(call: CommandCall, stats: DatasetStats, changes: Changes): string {
+function statusText(call: CommandCall, stats: DatasetStats): string {
   const { paint } = viewOf(call);
+  // Unsettled files take no part in the judgement.
+  const judged = stats.fileCount === 0 || stats.unsettledCount < stats.fileCount;
   const parts = [
     countOf(stats.fileCount, "file").padStart(13),
     `${formatCount(stats.smallFileCount)} small`,
     formatSize(stats.totalBytes),
-    `health ${paintScore(paint, stats.health.score)}`,
+    judged ? `health ${paintScore(paint, stats.health.score)}` : "not judged yet",
     ...(stats.unsettledCount > 0 ? [`${formatCount(stats.unsettledCount)} unsettled`] : []),
   ];
-  return `${formatClock(call.io.now())} UTC ${parts.join("  ")}${changesText(changes)}\n`;
+  return parts.join("  ");
 }
 
 function changesText({ added, changed, removed }: Changes): string {
