@@ -9,10 +9,10 @@ import type { SourceFile } from "./duckdb-sql.ts";
 import {
   copyStatement,
   digestStatement,
-  floatScanStatement,
   hasNestedFloat,
   literalPattern,
   quoteText,
+  surveyStatement,
 } from "./duckdb-sql.ts";
 
 // Entry of the engine's process, which ends with its parent.
@@ -28,6 +28,8 @@ interface Database {
 }
 
 let database: Database | null = null;
+/** The latest rewrite's inputs were digested on the way: pinned files do not change, or the run is given up. */
+let surveyed: { readonly statement: string; readonly digest: RowDigest } | null = null;
 let busy = 0;
 let queue: Promise<void> = Promise.resolve();
 
@@ -181,9 +183,10 @@ async function dictionaryKeeps(
   const payloadsMatter = !allow.includes("nan-payload");
   if (!zerosMatter && !payloadsMatter) return true;
   if (hasNestedFloat(columns)) return false;
-  const scan = floatScanStatement(files, columns);
-  if (scan === null) return true;
-  const [zeros, payloads] = await firstRowOf(connection, scan);
+  const survey = surveyStatement(files, columns);
+  if (survey === null) return true;
+  const [rows, sum, zeros, payloads] = await firstRowOf(connection, survey);
+  surveyed = { statement: digestStatement(files, columns), digest: { rows: Number(rows), sum: String(sum) } };
   return !(zerosMatter && zeros === true) && !(payloadsMatter && payloads === true);
 }
 
@@ -206,7 +209,9 @@ function reportProgress(
 async function digest(connection: DuckDBConnection, task: DigestTask): Promise<RowDigest> {
   if (task.files.length === 0) return { rows: 0, sum: "0" };
   const files = sourceFiles(task.folder, task.files);
-  const [rows, sum] = await firstRowOf(connection, digestStatement(files, task.columns));
+  const statement = digestStatement(files, task.columns);
+  if (surveyed?.statement === statement) return surveyed.digest;
+  const [rows, sum] = await firstRowOf(connection, statement);
   return { rows: Number(rows), sum: String(sum) };
 }
 

@@ -132,25 +132,6 @@ function position(files: readonly SourceFile[]): string {
   return `([${starts.join(", ")}]::BIGINT[])[(file_index + 1)::BIGINT] + file_row_number`;
 }
 
-/**
- * One row of two booleans: whether a column holds both zeros, and whether one holds NaNs of several bit patterns.
- * Null where no top-level column is a float.
- */
-export function floatScanStatement(
-  files: readonly SourceFile[],
-  columns: readonly ColumnSchema[],
-): string | null {
-  const fields = duckFields(columns);
-  const names = fields.flatMap(({ node }, index) => (isFloat(node) ? [alias(index)] : []));
-  if (names.length === 0) return null;
-  const zeros = names.map((c) => {
-    const zero = (sign: string) => `coalesce(bool_or(${c} = 0 AND ${sign}signbit(${c})), false)`;
-    return `(${zero("")} AND ${zero("NOT ")})`;
-  });
-  const payloads = names.map((c) => `coalesce(min(${nanBits(c)}) <> max(${nanBits(c)}), false)`);
-  return `SELECT ${zeros.join(" OR ")}, ${payloads.join(" OR ")} FROM ${source(files, fields)}`;
-}
-
 export function hasNestedFloat(columns: readonly ColumnSchema[]): boolean {
   return duckFields(columns).some(({ node }) => !isFloat(node) && holdsFloat(node));
 }
@@ -172,9 +153,33 @@ function holdsFloat(node: DuckNode): boolean {
 /** Count and order-sensitive digest. The sum of a 64-bit hash is a HUGEINT, hence exact. */
 export function digestStatement(files: readonly SourceFile[], columns: readonly ColumnSchema[]): string {
   const fields = duckFields(columns);
+  return `SELECT ${digestValues(files, fields)} FROM ${source(files, fields)}`;
+}
+
+/**
+ * The digest, and in the same pass two booleans: whether a column holds both zeros, and whether one holds NaNs of
+ * several bit patterns. Null where no top-level column is a float.
+ */
+export function surveyStatement(
+  files: readonly SourceFile[],
+  columns: readonly ColumnSchema[],
+): string | null {
+  const fields = duckFields(columns);
+  const names = fields.flatMap(({ node }, index) => (isFloat(node) ? [alias(index)] : []));
+  if (names.length === 0) return null;
+  const zeros = names.map((c) => {
+    const zero = (sign: string) => `coalesce(bool_or(${c} = 0 AND ${sign}signbit(${c})), false)`;
+    return `(${zero("")} AND ${zero("NOT ")})`;
+  });
+  const payloads = names.map((c) => `coalesce(min(${nanBits(c)}) <> max(${nanBits(c)}), false)`);
+  const checks = `${zeros.join(" OR ")}, ${payloads.join(" OR ")}`;
+  return `SELECT ${digestValues(files, fields)}, ${checks} FROM ${source(files, fields)}`;
+}
+
+function digestValues(files: readonly SourceFile[], fields: ReturnType<typeof duckFields>): string {
   const values = fields.flatMap(({ node }, index) => hashedValues(node, alias(index)));
   const hash = `hash(${[position(files), ...values].join(", ")})`;
-  return `SELECT count(*)::VARCHAR, coalesce(sum(${hash}), 0)::VARCHAR FROM ${source(files, fields)}`;
+  return `count(*)::VARCHAR, coalesce(sum(${hash}), 0)::VARCHAR`;
 }
 
 /**
