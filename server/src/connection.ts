@@ -56,7 +56,7 @@ export interface ServeOptions {
 }
 
 /** LSP: requests before `initialize` get -32002, requests after `shutdown` -32600. */
-interface Session {
+interface ClientState {
   lifecycle: "new" | "running" | "shut_down";
   trusted: boolean;
 }
@@ -72,7 +72,7 @@ export async function serveConnection(options: ServeOptions): Promise<number> {
   const { daemon, input, output } = options;
   const writer = createWriter(output);
   const connection = createRpc(guardedInput(input, writer), writer);
-  const session: Session = { lifecycle: "new", trusted: true };
+  const client: ClientState = { lifecycle: "new", trusted: true };
   const ended = new Promise<void>((resolve) => {
     connection.onNotification("exit", resolve);
     connection.onClose(resolve);
@@ -82,55 +82,55 @@ export async function serveConnection(options: ServeOptions): Promise<number> {
     output.on("error", () => resolve());
   });
   connection.onRequest("initialize", (...args: unknown[]) =>
-    answered(() => initialize(options, session, readCall(args).params)),
+    answered(() => initialize(options, client, readCall(args).params)),
   );
   connection.onRequest("shutdown", () => {
-    requireRunning(session);
-    session.lifecycle = "shut_down";
+    requireRunning(client);
+    client.lifecycle = "shut_down";
     return null;
   });
   connection.onNotification("initialized", () => {});
   connection.onNotification("$/setTrace", () => {});
-  for (const method of Object.keys(HANDLERS) as Method[]) bind(connection, daemon, method, session);
+  for (const method of Object.keys(HANDLERS) as Method[]) bind(connection, daemon, method, client);
   daemon.onEvent((event) => forward(connection, daemon, event));
   connection.listen();
   await ended;
   await daemon.dispose();
   connection.dispose();
-  return session.lifecycle === "shut_down" ? 0 : 1;
+  return client.lifecycle === "shut_down" ? 0 : 1;
 }
 
-function initialize(options: ServeOptions, session: Session, params: unknown): InitializeResult {
-  if (session.lifecycle !== "new") {
+function initialize(options: ServeOptions, client: ClientState, params: unknown): InitializeResult {
+  if (client.lifecycle !== "new") {
     throw new ResponseError(ErrorCodes.InvalidRequest, "initialize was sent twice");
   }
   const read = readParams(params);
   const initial = readParams(read.optionalObject("initializationOptions"));
   const trusted = initial.optionalBoolean("trusted") ?? true;
   const pid = read.optionalNumber("processId");
-  session.lifecycle = "running";
-  session.trusted = trusted;
+  client.lifecycle = "running";
+  client.trusted = trusted;
   if (pid !== undefined) options.onClientProcess(pid);
   return initializeResult(options.daemon);
 }
 
-function requireRunning({ lifecycle }: Session): void {
+function requireRunning({ lifecycle }: ClientState): void {
   if (lifecycle === "new") throw new ResponseError(NOT_INITIALIZED, "initialize must be sent first");
   if (lifecycle === "shut_down") {
     throw new ResponseError(ErrorCodes.InvalidRequest, "the server was shut down");
   }
 }
 
-function bind(connection: MessageConnection, daemon: Daemon, method: Method, session: Session): void {
+function bind(connection: MessageConnection, daemon: Daemon, method: Method, client: ClientState): void {
   connection.onRequest(method, (...args: unknown[]) =>
     answered(async (): Promise<unknown> => {
-      requireRunning(session);
+      requireRunning(client);
       const { params, token } = readCall(args);
       const abort = new AbortController();
       if (token.isCancellationRequested) abort.abort();
       const cancelled = token.onCancellationRequested(() => abort.abort());
       const notify: HandlerContext["notify"] = (name, value) => void send(connection, name, value);
-      const { trusted } = session;
+      const { trusted } = client;
       const context = { daemon, params: readParams(params), signal: abort.signal, trusted, notify };
       return HANDLERS[method](context).finally(() => cancelled.dispose());
     }),

@@ -1,6 +1,6 @@
 export type EngineErrorCode = "EngineFailed" | "Cancelled" | "EngineUnavailable" | "DeadlineExceeded";
 
-/** What an engine session rejects with. Nothing of the dataset has been touched: engines write staged files only. */
+/** What a running engine rejects with. Nothing of the dataset has been touched: engines write staged files only. */
 export class EngineError extends Error {
   readonly code: EngineErrorCode;
 

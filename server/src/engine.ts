@@ -57,7 +57,7 @@ export interface DigestTask {
 }
 
 /** A running engine: one child process that serves one run and ends with it. */
-export interface EngineSession {
+export interface RunningEngine {
   /** Writes every output of the task; resolves when they are complete, though not yet fsynced. */
   rewrite(task: RewriteTask, onProgress: (fraction: number) => void): Promise<void>;
   /** V2 of validation: order-sensitive digest of all rows of `files`, read one after the other. */
@@ -79,5 +79,5 @@ export interface Engine {
   /** What a rewrite loses of what speeds readers up, in words; no meaning is lost with it. */
   describeLosses(aids: readonly ReaderAids[]): readonly string[];
   /** Rejects with `EngineUnavailable` where it does not start, and with `Cancelled` once `signal` is aborted. */
-  start(limits: EngineLimits, signal?: AbortSignal): Promise<EngineSession>;
+  start(limits: EngineLimits, signal?: AbortSignal): Promise<RunningEngine>;
 }

@@ -11,7 +11,7 @@ import {
   type SourceRecord,
   schemaText,
 } from "@tamp/core";
-import type { EngineSession, KeyValue, RewriteTask } from "./engine.ts";
+import type { KeyValue, RewriteTask, RunningEngine } from "./engine.ts";
 import { failureText } from "./failure-text.ts";
 import type { FooterFacts } from "./footer.ts";
 import { writeJournal } from "./journal.ts";
@@ -35,7 +35,7 @@ export interface GroupRequest {
   readonly allow: readonly string[];
   /** Comparable key-value metadata that all sources share. */
   readonly keyValues: readonly KeyValue[];
-  readonly session: EngineSession;
+  readonly running: RunningEngine;
   readonly checker: Checker;
   readonly signal: AbortSignal;
   readonly onProgress: (fraction: number) => void;
@@ -186,18 +186,18 @@ interface Staged {
 
 /** S4 to S7: rewrite, validate, make durable, commit the journal. */
 async function stage(request: GroupRequest, record: JournalRecord): Promise<Staged> {
-  const { context, session } = request;
+  const { context, running } = request;
   const { fs, folder } = context;
   const task = await rewriteTask(request, record);
   request.signal.throwIfAborted();
   await timed(request, "rewrite", () =>
-    session.rewrite(task, (fraction) => request.onProgress(fraction * REWRITE_SHARE)),
+    running.rewrite(task, (fraction) => request.onProgress(fraction * REWRITE_SHARE)),
   );
   request.signal.throwIfAborted();
   const outputs = task.outputs.map((output) => join(folder.path, output.path));
   const inputs = task.inputs.map((input) => join(folder.path, input.path));
   const validated = await timed(request, "validate", () =>
-    validate({ checker: request.checker, session, task, inputs, outputs }),
+    validate({ checker: request.checker, running, task, inputs, outputs }),
   );
   await checkPins(context, record.sources);
   const committed = await timed(request, "sync", async () => {

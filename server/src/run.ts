@@ -1,7 +1,7 @@
 import { dirname, join } from "node:path";
 import { type FileGroup, findDrift, formatSize, isAtRest, type JournalRecord, type Plan } from "@tamp/core";
 import { createChecker } from "./checker.ts";
-import type { Engine, EngineLimits, EngineSession, KeyValue } from "./engine.ts";
+import type { Engine, EngineLimits, KeyValue, RunningEngine } from "./engine.ts";
 import { TampError } from "./errors.ts";
 import { readJournals } from "./journal.ts";
 import { type Maintenance, refuseHeldPartitions } from "./maintain.ts";
@@ -130,7 +130,7 @@ class RunState {
   private readonly records: JournalRecord[] = [];
   private readonly phases: Record<Phase, number> = { pin: 0, rewrite: 0, validate: 0, sync: 0, publish: 0 };
   private readonly totalBytes: number;
-  private session: EngineSession | null = null;
+  private running: RunningEngine | null = null;
   private doneBytes = 0;
   private outputs = 0;
 
@@ -144,7 +144,7 @@ class RunState {
     const { signal } = this.request;
     const outcome: GroupOutcome = signal.aborted ? NOT_BEGUN : await this.rewrite(group, index, checker);
     if (outcome.kind === "published") this.records.push(outcome.record);
-    else await this.dropSession();
+    else await this.dropEngine();
     this.groups.push({
       partition: group.partition,
       kind: outcome.kind,
@@ -161,12 +161,12 @@ class RunState {
   private async rewrite(group: FileGroup, index: number, checker: Checker): Promise<GroupOutcome> {
     const { held, plan, engine, signal, keyValuesOf, overlapMs, limits } = this.request;
     const kill = (): void => {
-      this.session?.kill();
+      this.running?.kill();
       // No group begins after a cancel.
       void checker.dispose();
     };
     try {
-      this.session ??= await engine.start(limits, signal);
+      this.running ??= await engine.start(limits, signal);
       signal.addEventListener("abort", kill);
       if (signal.aborted) return NOT_BEGUN;
       return await runGroup({
@@ -186,7 +186,7 @@ class RunState {
         rowsPerGroup: plan.policy.rowsPerGroup,
         allow: plan.policy.allow,
         keyValues: keyValuesOf(group.schemaClass),
-        session: this.session,
+        running: this.running,
         checker,
         signal,
         onProgress: (fraction) => this.tell(fraction, group.inputBytes),
@@ -195,7 +195,7 @@ class RunState {
         },
       });
     } catch (error) {
-      if (signal.aborted && this.session === null) return NOT_BEGUN;
+      if (signal.aborted && this.running === null) return NOT_BEGUN;
       return { kind: "rolled_back", reason: error instanceof Error ? error.message : String(error) };
     } finally {
       signal.removeEventListener("abort", kill);
@@ -209,15 +209,15 @@ class RunState {
   }
 
   /** An engine that failed or was cancelled is not trusted with the next group. */
-  private async dropSession(): Promise<void> {
-    this.session?.kill();
+  private async dropEngine(): Promise<void> {
+    this.running?.kill();
     await this.dispose();
   }
 
   async dispose(): Promise<void> {
-    const { session } = this;
-    this.session = null;
-    await session?.dispose();
+    const { running } = this;
+    this.running = null;
+    await running?.dispose();
   }
 
   report(kind: "refused" | null, reason: string | null, begin: number): RunReport {

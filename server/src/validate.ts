@@ -1,5 +1,5 @@
 import { compareColumns, describeChange, refusedChanges } from "@tamp/core";
-import type { EngineSession, KeyValue, RewriteTask, TaskInput, TaskOutput } from "./engine.ts";
+import type { KeyValue, RewriteTask, RunningEngine, TaskInput, TaskOutput } from "./engine.ts";
 import type { FooterFacts } from "./footer.ts";
 
 /** What the independent parser found in one file. */
@@ -39,7 +39,7 @@ export class ValidationError extends Error {
 
 export interface ValidationRequest {
   readonly checker: Checker;
-  readonly session: EngineSession;
+  readonly running: RunningEngine;
   readonly task: RewriteTask;
   /** Absolute paths, in the order of the task. */
   readonly inputs: readonly string[];
@@ -145,10 +145,10 @@ function sampleOf(inputs: readonly TaskInput[], outputStart: number, output: Tas
   return best;
 }
 
-async function compareDigests({ session, task }: ValidationRequest): Promise<void> {
+async function compareDigests({ running, task }: ValidationRequest): Promise<void> {
   const { folder, columns } = task;
-  const before = await session.digest({ folder, files: task.inputs, columns });
-  const after = await session.digest({ folder, files: task.outputs, columns });
+  const before = await running.digest({ folder, files: task.inputs, columns });
+  const after = await running.digest({ folder, files: task.outputs, columns });
   if (before.rows !== after.rows) {
     throw new ValidationError(`the outputs hold ${after.rows} rows, the sources ${before.rows}`);
   }

@@ -13,7 +13,7 @@ import {
   newFolder,
   openScratch,
   rewrite,
-  session,
+  running,
   taskOf,
 } from "../support/duckdb-scratch.ts";
 
@@ -312,14 +312,14 @@ test.skipIf(samples.length === 0)("predicts the changes of the corpus", async ()
     const { columns } = task;
     const predicted = predictDuckdbChanges(columns);
     try {
-      await session.rewrite(task, () => {});
+      await running.rewrite(task, () => {});
     } catch (error) {
       expect(error).toMatchObject({ code: "EngineFailed" });
       unreadable += 1;
       continue;
     }
-    const before = await session.digest({ folder, files: task.inputs, columns });
-    expect(await session.digest({ folder, files: task.outputs, columns }), name).toEqual(before);
+    const before = await running.digest({ folder, files: task.inputs, columns });
+    expect(await running.digest({ folder, files: task.outputs, columns }), name).toEqual(before);
     if (columns.some(({ groupTypes }) => groupTypes.includes("VARIANT"))) {
       expect(refusedChanges(predicted, []).some(({ allowName }) => allowName === null)).toBe(true);
     } else expect(compareColumns(columns, await columnsIn(folder, "out-0.parquet")), name).toEqual(predicted);

@@ -15,7 +15,7 @@ import {
   openScratch,
   rewrite,
   rowsOf,
-  session,
+  running,
   taskOf,
 } from "../support/duckdb-scratch.ts";
 
@@ -62,7 +62,7 @@ describe("rewriting many small files", () => {
     const rest = total - (firsts ?? []).reduce((sum, rows) => sum + rows, 0);
     const fractions: number[] = [];
     const task = await taskOf({ folder, inputs, rows: [...(firsts ?? []), rest], rowsPerGroup });
-    await session.rewrite(task, (fraction) => fractions.push(fraction));
+    await running.rewrite(task, (fraction) => fractions.push(fraction));
     let first = 0;
     for (const output of task.outputs) {
       const path = join(folder, output.path);
@@ -77,9 +77,9 @@ describe("rewriting many small files", () => {
       true,
     );
     const { columns } = task;
-    const before = await session.digest({ folder, files: inputs, columns });
+    const before = await running.digest({ folder, files: inputs, columns });
     expect(before.rows).toBe(total);
-    expect(await session.digest({ folder, files: task.outputs, columns })).toEqual(before);
+    expect(await running.digest({ folder, files: task.outputs, columns })).toEqual(before);
   });
 });
 
@@ -120,8 +120,8 @@ test("column names that DuckDB uses itself", async () => {
   expect(await rowsOf(`SELECT "file_row_number" FROM '${join(folder, "out-0.parquet")}'`)).toHaveLength(4);
   expect(await columnsIn(folder, "out-1.parquet")).toEqual(task.columns);
   const { columns } = task;
-  const before = await session.digest({ folder, files: inputs, columns });
-  expect(await session.digest({ folder, files: task.outputs, columns })).toEqual(before);
+  const before = await running.digest({ folder, files: inputs, columns });
+  expect(await running.digest({ folder, files: task.outputs, columns })).toEqual(before);
 });
 
 const plusNan = `011111111111${"1".padEnd(52, "0")}`;
@@ -154,8 +154,8 @@ describe("floats that compare equal", () => {
       [BigInt(kinds)],
     ]);
     const { columns } = task;
-    const before = await session.digest({ folder, files: [input], columns });
-    const after = await session.digest({ folder, files: task.outputs, columns });
+    const before = await running.digest({ folder, files: [input], columns });
+    const after = await running.digest({ folder, files: task.outputs, columns });
     expect(after.sum === before.sum).toBe(kinds === 2);
   });
 
@@ -204,9 +204,9 @@ describe("the digest tells apart", () => {
     const left = await fixture(folder, "left.parquet", before, ", DICTIONARY_SIZE_LIMIT 0");
     const right = await fixture(folder, "right.parquet", after, ", DICTIONARY_SIZE_LIMIT 0");
     const columns = await columnsIn(folder, "left.parquet");
-    const expected = await session.digest({ folder, files: [left], columns });
-    expect(await session.digest({ folder, files: [left], columns })).toEqual(expected);
-    expect(await session.digest({ folder, files: [right], columns })).not.toEqual(expected);
+    const expected = await running.digest({ folder, files: [left], columns });
+    expect(await running.digest({ folder, files: [left], columns })).toEqual(expected);
+    expect(await running.digest({ folder, files: [right], columns })).not.toEqual(expected);
   });
 });
 
@@ -292,19 +292,19 @@ describe("the child process", () => {
     const task = await taskOf({ folder, inputs: [input] });
     const stray = { path: "../outside/other.parquet", rows: 1 };
     const refused = { code: "EngineFailed", message: expect.stringMatching(/disabled by configuration/) };
-    await expect(session.rewrite({ ...task, inputs: [stray] }, () => {})).rejects.toMatchObject(refused);
+    await expect(running.rewrite({ ...task, inputs: [stray] }, () => {})).rejects.toMatchObject(refused);
     const written = { ...task, outputs: [{ path: "../outside/new.parquet", rows: 1 }] };
-    await expect(session.rewrite(written, () => {})).rejects.toMatchObject(refused);
+    await expect(running.rewrite(written, () => {})).rejects.toMatchObject(refused);
     expect(await readdir(outside)).toEqual(["other.parquet"]);
-    await session.rewrite(task, () => {});
+    await running.rewrite(task, () => {});
   });
 
   test("tells a broken file from a broken engine", async () => {
     const folder = await newFolder("wrong counts");
     const input = await fixture(folder, "in.parquet", "SELECT 1 AS a");
     const task = await taskOf({ folder, inputs: [{ ...input, rows: 2 }] });
-    await expect(session.rewrite(task, () => {})).rejects.toMatchObject({ code: "EngineFailed" });
-    expect((await session.digest({ folder, files: [input], columns: task.columns })).rows).toBe(1);
+    await expect(running.rewrite(task, () => {})).rejects.toMatchObject({ code: "EngineFailed" });
+    expect((await running.digest({ folder, files: [input], columns: task.columns })).rows).toBe(1);
   });
 });
 
@@ -316,6 +316,6 @@ test("a folder name full of pattern characters", async () => {
   ];
   const task = await rewrite({ folder, inputs, rows: [5, 15] });
   const { columns } = task;
-  const before = await session.digest({ folder, files: inputs, columns });
-  expect(await session.digest({ folder, files: task.outputs, columns })).toEqual(before);
+  const before = await running.digest({ folder, files: inputs, columns });
+  expect(await running.digest({ folder, files: task.outputs, columns })).toEqual(before);
 });

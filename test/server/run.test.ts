@@ -14,7 +14,7 @@ import {
 import { basename, dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { DaemonClient } from "../../server/src/cli/client.ts";
-import type { Engine, EngineSession, RewriteTask } from "../../server/src/engine.ts";
+import type { Engine, RewriteTask, RunningEngine } from "../../server/src/engine.ts";
 import { decodeRows } from "../../server/src/footer.ts";
 import { nodeFs, type PublicationFs } from "../../server/src/fs.ts";
 import { readJournals, writeJournal } from "../../server/src/journal.ts";
@@ -369,13 +369,13 @@ describe("validation", () => {
 function mutant(engine: Engine, change: (task: RewriteTask) => RewriteTask): Engine {
   return {
     ...engine,
-    async start(limits): Promise<EngineSession> {
-      const session = await engine.start(limits);
+    async start(limits): Promise<RunningEngine> {
+      const running = await engine.start(limits);
       return {
-        rewrite: (task, onProgress) => session.rewrite(change(task), onProgress),
-        digest: (task) => session.digest(task),
-        kill: () => session.kill(),
-        dispose: () => session.dispose(),
+        rewrite: (task, onProgress) => running.rewrite(change(task), onProgress),
+        digest: (task) => running.digest(task),
+        kill: () => running.kill(),
+        dispose: () => running.dispose(),
       };
     },
   };

@@ -9,9 +9,9 @@ import { build } from "esbuild";
 import { type FileMetaData, parquetMetadata } from "hyparquet";
 import type {
   EngineLimits,
-  EngineSession,
   KeyValue,
   RewriteTask,
+  RunningEngine,
   TaskInput,
 } from "../../server/src/engine.ts";
 import { createDuckdbEngine } from "../../server/src/engines/duckdb.ts";
@@ -23,7 +23,7 @@ export const limits: EngineLimits = { memoryBytes: 512 * 2 ** 20, threads: 2, de
 
 /** Of the test file that opened it: every test file loads this module anew. */
 export let childEntry: string;
-export let session: EngineSession;
+export let running: RunningEngine;
 let scratch: string;
 let sql: DuckDBConnection;
 
@@ -42,11 +42,11 @@ export async function openScratch(name: string): Promise<void> {
   scratch = await mkdtemp(join(tmpdir(), "tamp-engine-"));
   sql = await (await DuckDBInstance.create(":memory:")).connect();
   await sql.run("SET enable_external_file_cache = false; SET TimeZone = 'UTC'");
-  session = await createDuckdbEngine({ childEntry, nodePath: process.execPath }).start(limits);
+  running = await createDuckdbEngine({ childEntry, nodePath: process.execPath }).start(limits);
 }
 
 export async function closeScratch(): Promise<void> {
-  await session.dispose();
+  await running.dispose();
   sql.closeSync();
   await rm(scratch, { recursive: true, force: true });
 }
@@ -103,6 +103,6 @@ export async function taskOf(parts: TaskParts): Promise<RewriteTask> {
 
 export async function rewrite(parts: TaskParts): Promise<RewriteTask> {
   const task = await taskOf(parts);
-  await session.rewrite(task, () => {});
+  await running.rewrite(task, () => {});
   return task;
 }

@@ -1,12 +1,12 @@
 import { copyFile, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { DigestTask, Engine, EngineSession, RewriteTask } from "../../server/src/engine.ts";
+import type { DigestTask, Engine, RewriteTask, RunningEngine } from "../../server/src/engine.ts";
 import { EngineError } from "../../server/src/engine-error.ts";
 
 export interface FakeEngine extends Engine {
   /** Rewrites that have begun. */
   readonly rewrites: () => number;
-  /** Resolves when the next rewrite begins; with `hold` it then waits until its session is killed. */
+  /** Resolves when the next rewrite begins; with `hold` it then waits until its running is killed. */
   nextRewrite(): Promise<void>;
 }
 
@@ -32,11 +32,11 @@ export function fakeEngine({ name = "fake", hold = false }: FakeEngineOptions = 
     nextRewrite: () => new Promise((resolve) => waiting.push(resolve)),
     predictChanges: () => [],
     describeLosses: () => [],
-    start: async () => startSession(hold, onRewrite),
+    start: async () => startEngine(hold, onRewrite),
   };
 }
 
-function startSession(hold: boolean, onRewrite: () => void): EngineSession {
+function startEngine(hold: boolean, onRewrite: () => void): RunningEngine {
   const killed = new AbortController();
   const untilKilled = (): Promise<never> =>
     new Promise((_, reject) => {

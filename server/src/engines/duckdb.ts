@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import type { DigestTask, Engine, EngineLimits, EngineSession, RewriteTask, RowDigest } from "../engine.ts";
+import type { DigestTask, Engine, EngineLimits, RewriteTask, RowDigest, RunningEngine } from "../engine.ts";
 import { EngineError } from "../engine-error.ts";
 import {
   DUCKDB_CODECS,
@@ -56,16 +56,16 @@ export function createDuckdbEngine(options: DuckdbEngineOptions): Engine {
     predictChanges: predictDuckdbChanges,
     describeLosses: describeDuckdbLosses,
     start: async (limits, signal) => {
-      const session = new DuckdbSession(launch(options), limits, options.startMs ?? START_MS);
-      const kill = (): void => session.kill();
+      const running = new RunningDuckdb(launch(options), limits, options.startMs ?? START_MS);
+      const kill = (): void => running.kill();
       signal?.addEventListener("abort", kill);
       if (signal?.aborted) kill();
       try {
-        await session.ready();
+        await running.ready();
       } finally {
         signal?.removeEventListener("abort", kill);
       }
-      return session;
+      return running;
     },
   };
 }
@@ -89,7 +89,7 @@ interface PendingCall {
 /** Id under which the child's readiness is awaited; requests count from 1. */
 const READY = 0;
 
-class DuckdbSession implements EngineSession {
+class RunningDuckdb implements RunningEngine {
   readonly #child: ChildProcess;
   readonly #limits: EngineLimits;
   readonly #pending = new Map<number, PendingCall>();
