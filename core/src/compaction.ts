@@ -44,7 +44,7 @@ const MOST_OUTPUTS = 10_000;
  * - any other group makes one output within both bounds, so that it has no fault: either an input had one, and the
  *   first number falls, or none had, and two or more files become one.
  *
- * The plan right after its own run is empty (but for a budget, which leaves groups over): small outputs rest; gates
+ * The plan right after its own run is empty (but for a budget, which leaves groups over): outputs rest; gates
  * count files at rest not at all, so that none opens; and what was left over in a partition is what packing could
  * neither pair nor mend, which packing alone again does not change.
  */

@@ -47,6 +47,8 @@ export interface JournalRecord {
   readonly runId: string;
   /** Counts the groups of a run from 1. */
   readonly group: number;
+  /** Groups that the run planned: some of them may never have begun. */
+  readonly groupsInRun: number;
   readonly operation: "compact";
   readonly state: JournalState;
   /** Real path of the dataset root when the run began, and what identified it. */

@@ -32,7 +32,7 @@ export function confirmUndo(run: WireRun, dataset: string): Question {
 
 /** The run that an undo takes back: the newest that still stands. */
 export function latestPublished(runs: readonly WireRun[]): WireRun | null {
-  const standing = runs.filter((run) => run.state === "published");
+  const standing = runs.filter((run) => run.state === "published" || run.state === "partly_published");
   return standing.reduce<WireRun | null>(
     (latest, run) => (latest === null || run.startedAt > latest.startedAt ? run : latest),
     null,

@@ -332,7 +332,7 @@ export interface WireValidation {
 
 export interface WireRun {
   readonly runId: string;
-  readonly state: "published" | "undone" | "rolled_back" | "interrupted" | "quarantined";
+  readonly state: "published" | "partly_published" | "undone" | "rolled_back" | "interrupted" | "quarantined";
   readonly operation: "compact";
   readonly startedAt: string;
   readonly engine: string;

@@ -25,6 +25,7 @@ export interface GroupRequest {
   readonly group: FileGroup;
   /** Counts the groups of the run from 1. */
   readonly ordinal: number;
+  readonly groupsInRun: number;
   /** Ordinal in the run of the group's first output, from 1. */
   readonly firstOutput: number;
   readonly runId: string;
@@ -96,6 +97,7 @@ function newRecord(request: GroupRequest): JournalRecord {
     version: 1,
     runId: request.runId,
     group: request.ordinal,
+    groupsInRun: request.groupsInRun,
     operation: "compact",
     state: "PREPARED",
     root: { path: workspace.root, device: workspace.rootDevice, inode: workspace.rootInode },

@@ -178,6 +178,7 @@ class RunState {
         },
         group,
         ordinal: index + 1,
+        groupsInRun: plan.groups.length,
         firstOutput: this.outputs + 1,
         runId: this.runId,
         engine: `${engine.name} ${engine.version}`,

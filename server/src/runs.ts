@@ -1,9 +1,15 @@
-import type { FileIdentity, JournalRecord, JournalState } from "@tamp/core";
+import type { FileIdentity, JournalRecord } from "@tamp/core";
 import type { PublicationFs } from "./fs.ts";
 import { readJournals } from "./journal.ts";
 import type { Workspace } from "./workspace.ts";
 
-export type RunState = "published" | "undone" | "rolled_back" | "interrupted" | "quarantined";
+export type RunState =
+  | "published"
+  | "partly_published"
+  | "undone"
+  | "rolled_back"
+  | "interrupted"
+  | "quarantined";
 
 /** Facts of one run as its journals tell them. */
 export interface RunFacts {
@@ -38,7 +44,7 @@ export async function listRuns(fs: PublicationFs, workspace: Workspace): Promise
 }
 
 function runFacts(runId: string, records: readonly JournalRecord[], damaged: boolean): RunFacts {
-  const state = damaged ? "quarantined" : runState(records.map((record) => record.state));
+  const state = damaged ? "quarantined" : runState(records);
   const counted = records.filter((record) => record.state !== "ROLLED_BACK" && record.state !== "PREPARED");
   const sources = counted.flatMap((record) => record.sources);
   const outputs = counted.flatMap((record) => record.outputs);
@@ -64,15 +70,18 @@ function sumBytes(files: readonly FileIdentity[]): number {
   return files.reduce((sum, file) => sum + file.sizeBytes, 0);
 }
 
-function runState(states: readonly JournalState[]): RunState {
+function runState(records: readonly JournalRecord[]): RunState {
+  const states = records.map((record) => record.state);
   if (states.some((state) => ["PREPARED", "COMMIT", "UNDOING"].includes(state))) return "interrupted";
-  if (states.includes("RETIRED")) return "published";
+  const published = states.filter((state) => state === "RETIRED").length;
+  const planned = Math.max(...records.map((record) => record.groupsInRun));
+  if (published > 0) return published < planned ? "partly_published" : "published";
   return states.includes("UNDONE") ? "undone" : "rolled_back";
 }
 
 /** Output bytes per input byte over the latest published runs; null before the first. */
 export function learnedRatio(runs: readonly RunFacts[]): number | null {
-  const recent = runs.filter((run) => run.state === "published" && run.inputBytes > 0).slice(0, 5);
+  const recent = runs.filter((run) => run.state.endsWith("published") && run.inputBytes > 0).slice(0, 5);
   if (recent.length === 0) return null;
   const input = recent.reduce((sum, run) => sum + run.inputBytes, 0);
   return recent.reduce((sum, run) => sum + run.outputBytes, 0) / input;

@@ -80,6 +80,7 @@ async function committedScene(): Promise<Scene> {
     partition: "",
     sources,
     outputs: [{ path: OUTPUT, rows: 3, footerHash: "", stage: "out/000001.pqstage", ...staged }],
+    groupsInRun: 1,
     rowGroupsBefore: 3,
     duplicateWindowMs: 0,
   };

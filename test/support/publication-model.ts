@@ -59,6 +59,7 @@ export function recordOf(sources: number, outputs: number): JournalRecord {
       path: `output${index}`,
       stage: `stage${index}`,
     })),
+    groupsInRun: 1,
     rowGroupsBefore: 1,
     duplicateWindowMs: 0,
   };

@@ -54,6 +54,8 @@ function remarkOf({ state }: WireRun, recover: string): string {
   switch (state) {
     case "published":
       return "";
+    case "partly_published":
+      return "some of its groups were not published";
     case "undone":
       return "the originals stand";
     case "rolled_back":
