@@ -22,7 +22,7 @@ import {
   randomInput,
   readable,
   unreadable,
-} from "../support/datasets.ts";
+} from "../support/file-stats.ts";
 
 type Given = Partial<FileStats>;
 

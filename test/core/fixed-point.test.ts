@@ -8,7 +8,7 @@ import {
 } from "@tamp/core";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { directoryPath, HOUR_MS, pathOf, randomFiles, randomInput, readable } from "../support/datasets.ts";
+import { directoryPath, HOUR_MS, pathOf, randomFiles, randomInput, readable } from "../support/file-stats.ts";
 
 /** What a run of the plan leaves, where outputs shrink by `ratio` and bytes spread evenly over rows. */
 function apply(

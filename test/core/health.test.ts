@@ -1,7 +1,7 @@
 import { type DataFile, judgeHealth, planCompaction } from "@tamp/core";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { inputOf, policyOf, randomInput, readable } from "../support/datasets.ts";
+import { inputOf, policyOf, randomInput, readable } from "../support/file-stats.ts";
 
 const POLICY = policyOf({ targetSize: 1000, minFiles: 2 });
 

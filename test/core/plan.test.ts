@@ -1,6 +1,6 @@
 import { type FileGroup, type FoundFile, findDrift, planCompaction, planContent } from "@tamp/core";
 import { describe, expect, test } from "vitest";
-import { inputOf, policyOf, readable, type statsOf } from "../support/datasets.ts";
+import { inputOf, policyOf, readable, type statsOf } from "../support/file-stats.ts";
 
 const NAMES = ["a.parquet", 'b "\n.parquet'];
 

@@ -1,7 +1,7 @@
 import { POLICY_OPTIONS, type PolicyInput, resolvePolicy } from "@tamp/core";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { policyOf } from "../support/datasets.ts";
+import { policyOf } from "../support/file-stats.ts";
 
 const MIB = 2 ** 20;
 

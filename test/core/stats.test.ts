@@ -8,7 +8,7 @@ import {
 } from "@tamp/core";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { pathOf, randomFiles, readable, unreadable } from "../support/datasets.ts";
+import { pathOf, randomFiles, readable, unreadable } from "../support/file-stats.ts";
 
 const SMALL_BOUND = 4_000;
 
