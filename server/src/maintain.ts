@@ -3,7 +3,13 @@ import { TampError } from "./errors.ts";
 import type { PublicationFs } from "./fs.ts";
 import { isDead, readOwner, takeLock } from "./lock.ts";
 import { type RecoveredGroup, type RecoveryContext, recoverGroups } from "./recover.ts";
-import { locateWorkspace, prepareWorkspace, type Workspace } from "./workspace.ts";
+import {
+  locateWorkspace,
+  otherWorkspaces,
+  prepareWorkspace,
+  recordWorkspace,
+  type Workspace,
+} from "./workspace.ts";
 
 /** What the composition root lends to everything that changes a dataset. */
 export interface Ports {
@@ -19,6 +25,8 @@ export interface Ports {
 
 export interface Maintenance extends RecoveryContext, Ports {
   readonly workspace: Workspace;
+  /** Every workspace in which this root was ever maintained, this one included. */
+  readonly workspaces: readonly Workspace[];
   readonly owner: string;
   /** What recovery did with leftovers before this work began (S0). */
   readonly recovered: readonly RecoveredGroup[];
@@ -46,8 +54,11 @@ export async function maintain<T>(
     // After our own lock is there for others to see: of two roots that begin at once, at least one is refused.
     await refuseHeldAncestor(fs, workspace.root);
     const context = { ...ports, workspace, assertHeld: () => lock.assertHeld() };
-    const recovered = await recoverGroups(context);
-    return await work({ ...context, owner: lock.nonce, recovered });
+    await recordWorkspace(fs, workspace);
+    const workspaces = [...(await otherWorkspaces(fs, workspace)), workspace];
+    const recovered: RecoveredGroup[] = [];
+    for (const each of workspaces) recovered.push(...(await recoverGroups({ ...context, workspace: each })));
+    return await work({ ...context, workspaces, owner: lock.nonce, recovered });
   } finally {
     await lock.release();
   }

@@ -86,7 +86,8 @@ function runIdAt({ now, randomHex }: Maintenance): string {
  */
 async function unfinishedRefusal(held: Maintenance, groups: readonly FileGroup[]): Promise<string | null> {
   const owners = new Map<string, string>();
-  for (const found of await readJournals(held.fs, held.workspace)) {
+  const journals = await mapLimit(held.workspaces, 4, (workspace) => readJournals(held.fs, workspace));
+  for (const found of journals.flat()) {
     if (found.kind !== "journal" || isAtRest(found.record)) continue;
     const { sources, outputs, runId } = found.record;
     for (const { path } of [...sources, ...outputs]) owners.set(path, runId);

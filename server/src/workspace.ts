@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import { TampError } from "./errors.ts";
 import { errno, type PublicationFs } from "./fs.ts";
@@ -13,7 +14,8 @@ export interface Workspace {
   readonly rootInode: string;
   readonly folder: string;
   readonly runs: string;
-  /** One place for a root whatever workspace is asked for, so that two of them exclude each other. */
+  /** One place for a root whatever workspace is asked for: it holds the lock, and names the other workspaces. */
+  readonly home: string;
   readonly lock: string;
 }
 
@@ -32,16 +34,18 @@ export async function locateWorkspace(
   const real = await realRoot(fs, root);
   const entry = await fs.lstat(real);
   if (entry === null || entry.kind !== "directory") throw notFound(root);
-  const sibling = join(dirname(real), `.${basename(real)}.tamp`);
-  const folder = asked ?? sibling;
-  return {
-    root: real,
-    rootDevice: entry.device,
-    rootInode: entry.inode,
-    folder,
-    runs: join(folder, "runs"),
-    lock: join(sibling, "lock"),
-  };
+  const home = join(dirname(real), `.${basename(real)}.tamp`);
+  // Several roots may share a workspace that was asked for: each has a folder of its own in it.
+  const folder = asked === null || asked === home ? home : join(asked, `${basename(real)}-${entry.inode}`);
+  return inFolder({ root: real, rootDevice: entry.device, rootInode: entry.inode, home }, folder);
+}
+
+function inFolder(
+  known: Pick<Workspace, "root" | "rootDevice" | "rootInode" | "home">,
+  folder: string,
+): Workspace {
+  const { root, rootDevice, rootInode, home } = known;
+  return { root, rootDevice, rootInode, home, folder, runs: join(folder, "runs"), lock: join(home, "lock") };
 }
 
 async function realRoot(fs: PublicationFs, root: string): Promise<string> {
@@ -61,22 +65,67 @@ function notFound(root: string): TampError {
 
 /** Creates the workspace and checks that links into the root are possible: same device, writable. */
 export async function prepareWorkspace(fs: PublicationFs, workspace: Workspace): Promise<void> {
-  refuseInside(workspace);
-  for (const folder of new Set([dirname(workspace.lock), workspace.folder, workspace.runs])) {
-    await makeFolder(fs, folder);
-  }
+  const { home, folder, runs } = workspace;
+  const base = folder === home ? home : dirname(folder);
+  refuseInside(workspace.root, base);
+  for (const path of new Set([home, base, folder, runs])) await makeFolder(fs, path);
   const entry = await fs.lstat(workspace.folder);
   if (entry === null || entry.kind !== "directory") throw unusable(workspace.folder, "it is not a directory");
   await refuseForeign(fs, workspace);
   if (entry.device !== workspace.rootDevice) {
     throw unusable(workspace.folder, "it lies on another device than the dataset, so files cannot be linked");
   }
-  await fs.sync(dirname(workspace.folder));
-  await fs.sync(workspace.folder);
+  for (const path of new Set([dirname(base), base, folder])) await fs.sync(path);
+}
+
+/**
+ * Names the workspace where every later run of this root looks, so that a crash in it is recovered from. The caller
+ * holds the lock.
+ */
+export async function recordWorkspace(fs: PublicationFs, { home, folder }: Workspace): Promise<void> {
+  if (folder === home) return;
+  const list = join(home, WORKSPACES);
+  await makeFolder(fs, list);
+  const record = join(list, createHash("sha256").update(folder).digest("hex").slice(0, 16));
+  if ((await fs.lstat(record)) !== null) return;
+  const temp = join(home, "workspace.new");
+  if ((await fs.lstat(temp)) !== null) await fs.unlink(temp);
+  await fs.writeNew(temp, JSON.stringify({ folder }));
+  await fs.rename(temp, record);
+  await fs.sync(list);
+  await fs.sync(home);
+}
+
+const WORKSPACES = "workspaces";
+
+/** The other workspaces in which this root was maintained and which are still there. */
+export async function otherWorkspaces(
+  fs: PublicationFs,
+  workspace: Workspace,
+): Promise<readonly Workspace[]> {
+  const list = join(workspace.home, WORKSPACES);
+  const names = (await fs.lstat(list)) === null ? [] : await fs.readdir(list);
+  const recorded = await Promise.all(names.map((name) => readWorkspace(fs, join(list, name))));
+  const folders = new Set([workspace.home, ...recorded]);
+  folders.delete(workspace.folder);
+  const others: Workspace[] = [];
+  for (const folder of folders) {
+    const other = inFolder(workspace, folder);
+    if ((await fs.lstat(other.runs)) === null) continue;
+    await refuseForeign(fs, other);
+    others.push(other);
+  }
+  return others;
+}
+
+async function readWorkspace(fs: PublicationFs, path: string): Promise<string> {
+  const { folder }: { folder?: unknown } = JSON.parse(await fs.readText(path));
+  if (typeof folder === "string") return folder;
+  throw unusable(path, "it does not name a workspace");
 }
 
 /** Readers list what lies in the root; `.tamp` alone is known to the watcher and to discovery. */
-function refuseInside({ root, folder }: Workspace): void {
+function refuseInside(root: string, folder: string): void {
   const inside = folder === root || folder.startsWith(join(root, "/"));
   if (inside && folder !== join(root, ".tamp")) throw unusable(folder, "it lies inside the dataset");
 }

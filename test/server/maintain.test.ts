@@ -83,6 +83,40 @@ describe("a workspace", () => {
   });
 });
 
+describe("another workspace", () => {
+  it("is recovered from whichever workspace the next run is given", async () => {
+    const root = newRoot();
+    const elsewhere = join(dirname(root), "elsewhere");
+    await work(root, elsewhere);
+    const begun = groupFolder(await locateWorkspace(nodeFs, root, elsewhere), "r1", 1);
+    mkdirSync(begun.path, { recursive: true });
+    const recovered = await maintain(
+      { ports: portsOf(), root, workspace: null },
+      async (held) => held.recovered,
+    );
+    expect(recovered.map(({ action }) => action)).toEqual(["discard"]);
+    expect(existsSync(begun.path)).toBe(false);
+    rmSync(elsewhere, { recursive: true });
+    expect(await work(root)).toBe("done");
+  });
+
+  it("may be shared by several roots, each with a folder of its own", async () => {
+    const [one, two] = [newRoot(), newRoot()];
+    const shared = join(dirname(one), "shared");
+    await work(one, shared);
+    await work(two, shared);
+    expect(readdirSync(shared)).toHaveLength(2);
+    const begun = groupFolder(await locateWorkspace(nodeFs, one, shared), "r1", 1);
+    mkdirSync(begun.path, { recursive: true });
+    const { recovered } = await maintain(
+      { ports: portsOf(), root: two, workspace: shared },
+      async (held) => held,
+    );
+    expect(recovered).toEqual([]);
+    expect(existsSync(begun.path)).toBe(true);
+  });
+});
+
 describe("a folder of a run that began", () => {
   it.each([
     { what: "a record that is null", body: "null" },
