@@ -243,10 +243,19 @@ async function refuseLinked(fs: PublicationFs, folder: string): Promise<void> {
   if (real !== folder) throw new DriftError(folder, "is reached through a link");
 }
 
-/** Removes our own links. A retained original is unlinked only where its live name holds the same inode. */
+/**
+ * Removes our own links. A retained original is unlinked only where its live name holds the same inode, a stage only
+ * where it is the recorded output: a file of somebody else that slipped in there stays.
+ */
 async function clean(context: PublishContext, record: JournalRecord): Promise<void> {
   const { fs, folder } = context;
-  for (const part of ["src", "out", "tmp"]) await emptyFolder(fs, join(folder.path, part));
+  for (const part of ["src", "tmp"]) await emptyFolder(fs, join(folder.path, part));
+  // Until the outputs are recorded, all that lies there is what the engine wrote.
+  if (record.outputs.length === 0) await emptyFolder(fs, join(folder.path, "out"));
+  for (const output of record.outputs) {
+    const stage = await fs.lstat(ownPath(context, output.stage));
+    if (stage !== null && isSame(stage, output)) await fs.unlink(ownPath(context, output.stage));
+  }
   if (record.state === "ROLLED_BACK" || record.state === "UNDONE") {
     await mapLimit(record.sources, STEPS_AT_ONCE, async (source) => {
       const live = await fs.lstat(livePath(context, source));

@@ -34,7 +34,7 @@ export interface GroupRequest {
   readonly startedAt: string;
   readonly rowsPerGroup: number;
   readonly allow: readonly string[];
-  /** Comparable key-value metadata that all sources share. */
+  /** Key-value metadata that outputs carry, as in one of the sources. */
   readonly keyValues: readonly KeyValue[];
   readonly running: RunningEngine;
   readonly checker: Checker;

@@ -17,7 +17,7 @@ export interface RunRequest {
   readonly limits: EngineLimits;
   readonly overlapMs: number;
   readonly checkerEntry: URL | string;
-  /** Comparable key-value metadata of a schema class, which all files of the class share. */
+  /** Key-value metadata that outputs of a schema class carry, as in one of its files. */
   readonly keyValuesOf: (schemaClass: string) => readonly KeyValue[];
   readonly signal: AbortSignal;
   readonly onProgress: (percentage: number, message: string) => void;

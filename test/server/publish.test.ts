@@ -271,6 +271,17 @@ describe("a swap that meets something unexpected", () => {
   });
 });
 
+it("cleaning keeps a file of somebody else that slipped in where an output was staged", async () => {
+  const scene = await committedScene();
+  const stage = join(groupFolder(scene.workspace, "r1", 1).path, "out/000001.pqstage");
+  rmSync(stage);
+  writeFileSync(stage, "somebody else's rows");
+  const record: JournalRecord = { ...scene.record, state: "ROLLED_BACK" };
+  await performSteps(contextOf(scene, nodeFs), record, [{ kind: "clean" }]);
+  expect(readFileSync(stage, "utf8")).toBe("somebody else's rows");
+  expectOriginals(scene);
+});
+
 function replace(root: string, name: string): void {
   writeFileSync(join(root, `${name}.new`), "replaced rows");
   renameSync(join(root, `${name}.new`), join(root, name));
