@@ -5,6 +5,7 @@ import { TampError } from "./errors.ts";
 import type { Inventory, InventoryChange } from "./inventory.ts";
 import type { Ports } from "./maintain.ts";
 import { type MadePlan, OpenDataset } from "./open-dataset.ts";
+import type { Checker } from "./validate.ts";
 import type { Watcher } from "./watcher.ts";
 
 /** What happens in the daemon that a client may want to hear of. */
@@ -17,7 +18,7 @@ export interface DaemonDeps {
   readonly engine: Engine;
   readonly watcher: Watcher;
   readonly createInventory: (root: string, smallFileBytes: number) => Inventory;
-  readonly checkerEntry: URL | string;
+  readonly createChecker: (deadlineMs: number) => Checker;
   readonly defaults: { readonly memoryBytes: number; readonly threads: number; readonly deadlineMs: number };
   readonly version: string;
 }

@@ -43,7 +43,7 @@ function runPlan({ deps, dataset, plan, ...rest }: ExecuteRequest): Promise<RunR
       held,
       plan,
       engine: deps.engine,
-      checkerEntry: deps.checkerEntry,
+      createChecker: deps.createChecker,
       keyValuesOf: (schemaClass) => classes.get(schemaClass)?.keyValues ?? [],
       ...rest,
     }),

@@ -1,21 +1,13 @@
 import { randomBytes } from "node:crypto";
-import { readFile, readlink } from "node:fs/promises";
-import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { TampError } from "./errors.ts";
 import { type Entry, errno, type PublicationFs } from "./fs.ts";
 import { unlinkIfPresent } from "./journal.ts";
+import type { Processes, ProcessIdentity } from "./processes.ts";
 
 /** Who holds a dataset. All of it together proves that an owner is dead, or does not. */
-export interface LockOwner {
+export interface LockOwner extends ProcessIdentity {
   readonly nonce: string;
-  readonly pid: number;
-  /** Start time of the process in clock ticks since boot; `""` where the system does not tell. */
-  readonly processStart: string;
-  readonly bootId: string;
-  readonly pidNamespace: string;
-  readonly host: string;
-  readonly uid: number;
   readonly root: string;
   readonly since: string;
 }
@@ -29,6 +21,7 @@ export interface Lock {
 
 export interface LockRequest {
   readonly fs: PublicationFs;
+  readonly processes: Processes;
   /** Absolute path of the lock file; its folder exists. */
   readonly path: string;
   readonly root: string;
@@ -41,7 +34,9 @@ export interface LockRequest {
  */
 export async function takeLock(request: LockRequest): Promise<Lock> {
   const { fs, path } = request;
-  const owner = await describeSelf(request);
+  const { root, since } = request;
+  const nonce = randomBytes(12).toString("hex");
+  const owner: LockOwner = { nonce, ...(await request.processes.self()), root, since };
   const temp = `${path}.${owner.nonce}`;
   await fs.writeNew(temp, `${JSON.stringify(owner)}\n`);
   const made = await fs.lstat(temp);
@@ -74,17 +69,17 @@ async function tryLink(fs: PublicationFs, from: string, to: string): Promise<boo
  * of a claimant who died is claimed in its turn. While the dead owner's lock stands, only the last of them may
  * touch it, so what is removed is what was judged, however slow a contender is.
  */
-async function removeStale({ fs, path }: LockRequest, temp: string): Promise<void> {
+async function removeStale({ fs, path, processes }: LockRequest, temp: string): Promise<void> {
   const judged = await readOwner(fs, path);
   if (judged === null) return;
-  if (!(await isDead(judged))) throw await lockedBy(fs, path);
+  if (!(await processes.isDead(judged))) throw await lockedBy(fs, path);
   const claims: string[] = [];
   for (let dead = judged; ; ) {
     const claim = `${path}.stale.${dead.nonce}`;
     claims.push(claim);
     if (await tryLink(fs, temp, claim)) break;
     const claimant = await readOwner(fs, claim);
-    if (claimant === null || !(await isDead(claimant))) return;
+    if (claimant === null || !(await processes.isDead(claimant))) return;
     dead = claimant;
   }
   try {
@@ -146,58 +141,4 @@ async function lockedBy(fs: PublicationFs, path: string): Promise<TampError> {
   return new TampError("Locked", `${owner?.root ?? "the dataset"} is being maintained by ${who}`, {
     hint: "wait until it is done, or end that process",
   });
-}
-
-/** Provably dead: same host, boot and PID namespace, and the process is gone, a zombie, or another one by now. */
-export async function isDead(owner: LockOwner): Promise<boolean> {
-  const here = await describeHost();
-  if (owner.host !== here.host) return false;
-  if (owner.bootId !== here.bootId) return owner.bootId !== "" && here.bootId !== "";
-  if (owner.pidNamespace !== here.pidNamespace) return false;
-  const found = await processState(owner.pid);
-  if (found === null) return !isAlive(owner.pid);
-  return found.state === "Z" || found.state === "X" || found.start !== owner.processStart;
-}
-
-/** False only where the system says that there is no such process. */
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return errno(error) !== "ESRCH";
-  }
-}
-
-async function describeSelf({ root, since }: LockRequest): Promise<LockOwner> {
-  return {
-    nonce: randomBytes(12).toString("hex"),
-    pid: process.pid,
-    processStart: (await processState(process.pid))?.start ?? "",
-    uid: process.getuid?.() ?? -1,
-    root,
-    since,
-    ...(await describeHost()),
-  };
-}
-
-async function describeHost(): Promise<Pick<LockOwner, "host" | "bootId" | "pidNamespace">> {
-  const orEmpty = (read: Promise<string>): Promise<string> =>
-    read.then((text) => text.trim()).catch(() => "");
-  return {
-    host: hostname(),
-    bootId: await orEmpty(readFile("/proc/sys/kernel/random/boot_id", "utf8")),
-    pidNamespace: await orEmpty(readlink("/proc/self/ns/pid")),
-  };
-}
-
-/** Fields 3 and 22 of `/proc/PID/stat` (proc(5)); the command name before them may hold any character. */
-async function processState(pid: number): Promise<{ readonly state: string; readonly start: string } | null> {
-  try {
-    const text = await readFile(`/proc/${pid}/stat`, "utf8");
-    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    return { state: fields[0] ?? "", start: fields[19] ?? "" };
-  } catch {
-    return null;
-  }
 }

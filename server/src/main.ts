@@ -5,6 +5,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import packageJson from "../package.json" with { type: "json" };
+import { createChecker } from "./checker.ts";
 import type { CliIo } from "./cli/io.ts";
 import { EXIT_FINE, EXIT_PROBLEM } from "./cli/problem.ts";
 import { runCli } from "./cli/program.ts";
@@ -15,7 +16,7 @@ import { createDuckdbEngine } from "./engines/duckdb.ts";
 import { errno, nodeFs } from "./fs.ts";
 import { createInventory } from "./inventory.ts";
 import { createInventoryPool } from "./inventory-pool.ts";
-import { isAlive } from "./lock.ts";
+import { hostProcesses, isAlive } from "./processes.ts";
 import { createChokidarWatcher } from "./watchers/chokidar.ts";
 
 const DEFAULT_MEMORY_BYTES = 2 ** 30;
@@ -33,6 +34,7 @@ function createDaemon(): Daemon {
   return new Daemon({
     ports: {
       fs: nodeFs,
+      processes: hostProcesses,
       now: () => Date.now(),
       clock: () => performance.now(),
       sleep: (ms) => delay(ms),
@@ -42,7 +44,7 @@ function createDaemon(): Daemon {
     watcher: createChokidarWatcher({ workerEntry: entry("watch-worker") }),
     createInventory: (root, smallFileBytes) =>
       createInventory({ root, pool, smallFileBytes, now: () => Date.now() }),
-    checkerEntry: entry("checker-worker"),
+    createChecker: (deadlineMs) => createChecker(entry("checker-worker"), deadlineMs),
     defaults: { memoryBytes: DEFAULT_MEMORY_BYTES, threads: availableParallelism(), deadlineMs: DEADLINE_MS },
     version: packageJson.version,
   });

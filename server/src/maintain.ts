@@ -1,7 +1,8 @@
 import { basename, dirname, join } from "node:path";
 import { TampError } from "./errors.ts";
 import type { PublicationFs } from "./fs.ts";
-import { isDead, readOwner, takeLock } from "./lock.ts";
+import { readOwner, takeLock } from "./lock.ts";
+import type { Processes } from "./processes.ts";
 import { type RecoveredGroup, type RecoveryContext, recoverGroups } from "./recover.ts";
 import {
   locateWorkspace,
@@ -14,6 +15,7 @@ import {
 /** What the composition root lends to everything that changes a dataset. */
 export interface Ports {
   readonly fs: PublicationFs;
+  readonly processes: Processes;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** Monotonic milliseconds. */
@@ -45,14 +47,14 @@ export async function maintain<T>(
   work: (held: Maintenance) => Promise<T>,
 ): Promise<T> {
   const { ports } = request;
-  const { fs } = ports;
+  const { fs, processes } = ports;
   const workspace = await locateWorkspace(fs, request.root, request.workspace);
   await prepareWorkspace(fs, workspace);
   const since = new Date(ports.now()).toISOString();
-  const lock = await takeLock({ fs, path: workspace.lock, root: workspace.root, since });
+  const lock = await takeLock({ fs, processes, path: workspace.lock, root: workspace.root, since });
   try {
     // After our own lock is there for others to see: of two roots that begin at once, at least one is refused.
-    await refuseHeldAncestor(fs, workspace.root);
+    await refuseHeldAncestor(ports, workspace.root);
     const context = { ...ports, workspace, assertHeld: () => lock.assertHeld() };
     await recordWorkspace(fs, workspace);
     const workspaces = [...(await otherWorkspaces(fs, workspace)), workspace];
@@ -65,15 +67,15 @@ export async function maintain<T>(
 }
 
 /** A root above this one that is being maintained owns these files as well. */
-async function refuseHeldAncestor(fs: PublicationFs, root: string): Promise<void> {
+async function refuseHeldAncestor(ports: HolderPorts, root: string): Promise<void> {
   for (let folder = dirname(root); folder !== dirname(folder); folder = dirname(folder)) {
-    await refuseIfHeld(fs, folder);
+    await refuseIfHeld(ports, folder);
   }
 }
 
 /** Refuses partitions that lie in, or are, a root below this one that is being maintained. */
 export async function refuseHeldPartitions(
-  fs: PublicationFs,
+  ports: HolderPorts,
   root: string,
   partitions: readonly string[],
 ): Promise<void> {
@@ -85,13 +87,15 @@ export async function refuseHeldPartitions(
       folders.add(path);
     }
   }
-  for (const folder of folders) await refuseIfHeld(fs, folder);
+  for (const folder of folders) await refuseIfHeld(ports, folder);
 }
 
-async function refuseIfHeld(fs: PublicationFs, folder: string): Promise<void> {
+type HolderPorts = Pick<Ports, "fs" | "processes">;
+
+async function refuseIfHeld({ fs, processes }: HolderPorts, folder: string): Promise<void> {
   const lock = join(dirname(folder), `.${basename(folder)}.tamp`, "lock");
   const owner = await readOwner(fs, lock);
-  if (owner === null || (await isDead(owner))) return;
+  if (owner === null || (await processes.isDead(owner))) return;
   throw new TampError(
     "Locked",
     `${folder} is being maintained by process ${owner.pid} on ${owner.host} since ${owner.since}`,

@@ -1,6 +1,5 @@
 import { dirname, join } from "node:path";
 import { type FileGroup, findDrift, formatSize, isAtRest, type JournalRecord, type Plan } from "@tamp/core";
-import { createChecker } from "./checker.ts";
 import type { Engine, EngineLimits, KeyValue, RunningEngine } from "./engine.ts";
 import { TampError } from "./errors.ts";
 import { readJournals } from "./journal.ts";
@@ -16,7 +15,7 @@ export interface RunRequest {
   readonly engine: Engine;
   readonly limits: EngineLimits;
   readonly overlapMs: number;
-  readonly checkerEntry: URL | string;
+  readonly createChecker: (deadlineMs: number) => Checker;
   /** Key-value metadata that outputs of a schema class carry, as in one of its files. */
   readonly keyValuesOf: (schemaClass: string) => readonly KeyValue[];
   readonly signal: AbortSignal;
@@ -52,7 +51,7 @@ export async function executePlan(request: RunRequest): Promise<RunReport> {
   const begin = held.clock();
   const run = new RunState(request, runIdAt(held));
   await refuseHeldPartitions(
-    held.fs,
+    held,
     held.workspace.root,
     plan.groups.map((group) => group.partition),
   );
@@ -61,7 +60,7 @@ export async function executePlan(request: RunRequest): Promise<RunReport> {
   await checkSpace(held, plan);
   await held.fs.mkdir(runFolder(held.workspace, run.runId));
   await held.fs.sync(dirname(runFolder(held.workspace, run.runId)));
-  const checker = createChecker(request.checkerEntry, request.limits.deadlineMs);
+  const checker = request.createChecker(request.limits.deadlineMs);
   try {
     for (const [index, group] of plan.groups.entries()) await run.step(group, index, checker);
   } finally {

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { decideUndo, type JournalRecord } from "@tamp/core";
 import { TampError } from "./errors.ts";
 import { type FoundJournal, readJournals } from "./journal.ts";
-import { refuseHeldPartitions } from "./maintain.ts";
+import { type Ports, refuseHeldPartitions } from "./maintain.ts";
 import { DriftError, observe, performSteps } from "./publish.ts";
 import { publishContext, type RecoveryContext } from "./recover.ts";
 
@@ -14,13 +14,15 @@ export interface Undone {
   readonly reason?: string;
 }
 
+type UndoContext = RecoveryContext & Pick<Ports, "processes">;
+
 type Journaled = Extract<FoundJournal, { readonly kind: "journal" }>;
 
 /**
  * Gives back the originals of a run, the latest published one unless `runId` names another; the caller holds the
  * lock. All groups are checked before the first is touched, so that a refusal changes nothing.
  */
-export async function undoRun(context: RecoveryContext, runId: string | null): Promise<Undone> {
+export async function undoRun(context: UndoContext, runId: string | null): Promise<Undone> {
   const journals = (await readJournals(context.fs, context.workspace)).filter(
     (found) => found.kind === "journal",
   );
@@ -30,7 +32,7 @@ export async function undoRun(context: RecoveryContext, runId: string | null): P
   const groups = published.filter(({ record }) => record.runId === wanted);
   if (groups.length === 0) return withoutGroups(journals, wanted);
   await refuseHeldPartitions(
-    context.fs,
+    context,
     context.workspace.root,
     groups.map(({ record }) => record.partition),
   );

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { TampError } from "../../server/src/errors.ts";
 import { nodeFs, type PublicationFs } from "../../server/src/fs.ts";
-import { isDead, type Lock, type LockOwner, readOwner, takeLock } from "../../server/src/lock.ts";
+import { type Lock, type LockOwner, readOwner, takeLock } from "../../server/src/lock.ts";
+import { hostProcesses } from "../../server/src/processes.ts";
 
 let folder: string;
 let path: string;
@@ -17,7 +18,8 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-const take = (): Promise<Lock> => takeLock({ fs: nodeFs, path, root: "/data/events", since: "now" });
+const take = (): Promise<Lock> =>
+  takeLock({ fs: nodeFs, processes: hostProcesses, path, root: "/data/events", since: "now" });
 
 async function refusal(): Promise<TampError> {
   const error: unknown = await take().then(
@@ -109,7 +111,7 @@ describe("a lock that was left behind", () => {
   ];
   it.each(dead)("by $what is taken over", async ({ change }) => {
     const owner = { ...(await deadOwner()), ...change };
-    expect(await isDead(owner)).toBe(true);
+    expect(await hostProcesses.isDead(owner)).toBe(true);
     plant(owner);
     await (await take()).release();
   });
@@ -160,7 +162,7 @@ it("a slower contender never touches the lock of a faster one", async () => {
       };
     },
   });
-  const slower = takeLock({ fs, path, root: "/data/events", since: "now" });
+  const slower = takeLock({ fs, processes: hostProcesses, path, root: "/data/events", since: "now" });
   await expect(slower).rejects.toThrow(`process ${process.pid}`);
   const [holder, refused] = others;
   expect(refused).toBeNull();

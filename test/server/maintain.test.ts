@@ -4,8 +4,9 @@ import { dirname, join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { nodeFs, type PublicationFs } from "../../server/src/fs.ts";
 import { takeLock } from "../../server/src/lock.ts";
-import { maintain, type Ports } from "../../server/src/maintain.ts";
+import { maintain } from "../../server/src/maintain.ts";
 import { groupFolder, locateWorkspace } from "../../server/src/workspace.ts";
+import { testPorts } from "../support/ports.ts";
 
 const folders: string[] = [];
 afterEach(() => {
@@ -21,14 +22,10 @@ function newRoot(): string {
   return root;
 }
 
-function portsOf(fs: PublicationFs = nodeFs): Ports {
-  return { fs, now: () => 0, clock: () => 0, sleep: async () => {}, randomHex: () => "00" };
-}
-
 const nothing = async (): Promise<string> => "done";
 
 const work = (root: string, workspace: string | null = null, fs: PublicationFs = nodeFs): Promise<string> =>
-  maintain({ ports: portsOf(fs), root, workspace }, nothing);
+  maintain({ ports: testPorts({ fs }), root, workspace }, nothing);
 
 describe("roots that share files", () => {
   it("are not maintained at once, also when both begin in the same moment", async () => {
@@ -42,7 +39,7 @@ describe("roots that share files", () => {
           if (!planted && to.endsWith("/lock")) {
             planted = true;
             mkdirSync(dirname(above.lock), { recursive: true });
-            await takeLock({ fs: nodeFs, path: above.lock, root, since: "now" });
+            await takeLock({ ...testPorts(), path: above.lock, root, since: "now" });
           }
           await target.link(from, to);
         };
@@ -91,7 +88,7 @@ describe("another workspace", () => {
     const begun = groupFolder(await locateWorkspace(nodeFs, root, elsewhere), "r1", 1);
     mkdirSync(begun.path, { recursive: true });
     const recovered = await maintain(
-      { ports: portsOf(), root, workspace: null },
+      { ports: testPorts(), root, workspace: null },
       async (held) => held.recovered,
     );
     expect(recovered.map(({ action }) => action)).toEqual(["discard"]);
@@ -109,7 +106,7 @@ describe("another workspace", () => {
     const begun = groupFolder(await locateWorkspace(nodeFs, one, shared), "r1", 1);
     mkdirSync(begun.path, { recursive: true });
     const { recovered } = await maintain(
-      { ports: portsOf(), root: two, workspace: shared },
+      { ports: testPorts(), root: two, workspace: shared },
       async (held) => held,
     );
     expect(recovered).toEqual([]);
@@ -131,7 +128,7 @@ describe("a folder of a run that began", () => {
     const sha256 = createHash("sha256").update(body).digest("hex");
     writeFileSync(folder.journal, `${JSON.stringify({ tampJournal: 1, sha256 })}\n${body}\n`);
     const recovered = await maintain(
-      { ports: portsOf(), root, workspace: null },
+      { ports: testPorts(), root, workspace: null },
       async (held) => held.recovered,
     );
     expect(recovered.map(({ action }) => action)).toEqual(["quarantine"]);

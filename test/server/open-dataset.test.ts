@@ -1,14 +1,14 @@
-import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import { createChecker } from "../../server/src/checker.ts";
 import { Daemon, type DaemonEvent } from "../../server/src/daemon.ts";
-import { nodeFs } from "../../server/src/fs.ts";
 import { createInventory } from "../../server/src/inventory.ts";
 import { createInventoryPool, type InventoryPool } from "../../server/src/inventory-pool.ts";
 import type { WatchEvents } from "../../server/src/watcher.ts";
 import { buildEntry } from "../support/build-worker.ts";
 import { makeRoot, writeDataset } from "../support/dataset.ts";
 import { fakeEngine } from "../support/fake-engine.ts";
+import { testPorts } from "../support/ports.ts";
 
 let pool: InventoryPool;
 const roots: string[] = [];
@@ -35,13 +35,7 @@ function scene(): Scene {
   const watches: WatchEvents[] = [];
   let disposed = 0;
   const daemon = new Daemon({
-    ports: {
-      fs: nodeFs,
-      now: () => Date.now(),
-      clock: () => performance.now(),
-      sleep: async () => {},
-      randomHex: (bytes) => randomBytes(bytes).toString("hex"),
-    },
+    ports: testPorts(),
     engine: fakeEngine(),
     watcher: {
       async watch(_root, events) {
@@ -56,7 +50,7 @@ function scene(): Scene {
     },
     createInventory: (path, smallFileBytes) =>
       createInventory({ root: path, pool, smallFileBytes, now: () => Date.now() }),
-    checkerEntry: "",
+    createChecker: () => createChecker("", 10_000),
     defaults: { memoryBytes: 2 ** 28, threads: 1, deadlineMs: 10_000 },
     version: "0.0.0-test",
   });

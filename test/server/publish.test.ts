@@ -16,6 +16,7 @@ import { type JournalRecord, publishSteps } from "@tamp/core";
 import { afterEach, describe, expect, it } from "vitest";
 import { nodeFs, type PublicationFs } from "../../server/src/fs.ts";
 import { readJournals, writeJournal } from "../../server/src/journal.ts";
+import type { Ports } from "../../server/src/maintain.ts";
 import { observe, type PublishContext, performSteps } from "../../server/src/publish.ts";
 import { recoverGroups } from "../../server/src/recover.ts";
 import { undoRun } from "../../server/src/undo.ts";
@@ -28,6 +29,7 @@ import {
   type Workspace,
 } from "../../server/src/workspace.ts";
 import { Crash, crashingFs, failingFs } from "../support/crashing-fs.ts";
+import { testPorts } from "../support/ports.ts";
 
 const SOURCES = ["a.parquet", "b.parquet", "c.parquet"];
 const OUTPUT = "compacted-r1-0001.parquet";
@@ -95,10 +97,10 @@ async function identity(path: string) {
   return { device, inode, sizeBytes, mtimeNs, ctimeNs };
 }
 
-function contextOf(scene: Scene, fs: PublicationFs): PublishContext {
+function contextOf(scene: Scene, fs: PublicationFs): PublishContext & Ports {
   const { workspace } = scene;
   const nothing = async (): Promise<void> => {};
-  const common = { fs, workspace, sleep: nothing, clock: () => 0, assertHeld: nothing };
+  const common = { ...testPorts({ fs, clock: () => 0 }), workspace, assertHeld: nothing };
   return { ...common, folder: groupFolder(workspace, "r1", 1), overlapMs: 1, checkCtime: true };
 }
 

@@ -23,6 +23,7 @@ import type { PlanDocument, RunResult, WirePolicy } from "../../server/src/proto
 import { locateWorkspace } from "../../server/src/workspace.ts";
 import { createTestBench, type TestBench } from "../support/daemon.ts";
 import { type FileSpec, makeRoot, parquetBytes, writeDataset } from "../support/dataset.ts";
+import { testPorts } from "../support/ports.ts";
 
 let bench: TestBench;
 const roots: string[] = [];
@@ -326,7 +327,7 @@ describe("a run", () => {
     await compact(client, root);
     mkdirSync(join(root, ".a.tamp"));
     const lock = await takeLock({
-      fs: nodeFs,
+      ...testPorts(),
       path: join(root, ".a.tamp", "lock"),
       root: join(root, "a"),
       since: "",

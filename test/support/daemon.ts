@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createChecker } from "../../server/src/checker.ts";
 import type { DaemonClient } from "../../server/src/cli/client.ts";
 import { linkInProcess } from "../../server/src/cli-link.ts";
 import { Daemon } from "../../server/src/daemon.ts";
@@ -9,6 +9,7 @@ import { createInventory } from "../../server/src/inventory.ts";
 import { createInventoryPool, type InventoryPool } from "../../server/src/inventory-pool.ts";
 import type { Watcher } from "../../server/src/watcher.ts";
 import { buildEntry } from "./build-worker.ts";
+import { testPorts } from "./ports.ts";
 
 export interface TestDaemonOptions {
   readonly fs?: PublicationFs;
@@ -33,17 +34,11 @@ export async function createTestBench(): Promise<TestBench> {
   return {
     async start({ fs = nodeFs, wrapEngine = (engine: Engine) => engine, now = () => Date.now() } = {}) {
       const daemon = new Daemon({
-        ports: {
-          fs,
-          now,
-          clock: () => performance.now(),
-          sleep: async () => {},
-          randomHex: (n) => randomBytes(n).toString("hex"),
-        },
+        ports: testPorts({ fs, now }),
         engine: wrapEngine(createDuckdbEngine({ childEntry, nodePath: process.execPath })),
         watcher: NO_WATCHER,
         createInventory: (root, smallFileBytes) => createInventory({ root, pool, smallFileBytes, now }),
-        checkerEntry,
+        createChecker: (deadlineMs) => createChecker(checkerEntry, deadlineMs),
         defaults: { memoryBytes: 512 * 2 ** 20, threads: 2, deadlineMs: 60_000 },
         version: "0.0.0-test",
       });

@@ -1,12 +1,12 @@
-import { randomBytes } from "node:crypto";
 import { PassThrough } from "node:stream";
+import { createChecker } from "../../server/src/checker.ts";
 import { serveConnection } from "../../server/src/connection.ts";
 import { Daemon } from "../../server/src/daemon.ts";
-import { nodeFs } from "../../server/src/fs.ts";
 import { createInventory } from "../../server/src/inventory.ts";
 import type { InventoryPool } from "../../server/src/inventory-pool.ts";
 import type { Watcher } from "../../server/src/watcher.ts";
 import { type FakeEngine, fakeEngine } from "./fake-engine.ts";
+import { testPorts } from "./ports.ts";
 
 export interface WireAnswer {
   readonly jsonrpc?: string;
@@ -134,17 +134,11 @@ export function readFrames(
 function createDaemon(engine: FakeEngine, pool: InventoryPool, checkerEntry: string): Daemon {
   const now = (): number => Date.now();
   return new Daemon({
-    ports: {
-      fs: nodeFs,
-      now,
-      clock: () => performance.now(),
-      sleep: async () => {},
-      randomHex: (bytes) => randomBytes(bytes).toString("hex"),
-    },
+    ports: testPorts(),
     engine,
     watcher: fakeWatcher,
     createInventory: (root, smallFileBytes) => createInventory({ root, pool, smallFileBytes, now }),
-    checkerEntry,
+    createChecker: (deadlineMs) => createChecker(checkerEntry, deadlineMs),
     defaults: { memoryBytes: 2 ** 28, threads: 1, deadlineMs: 10_000 },
     version: "0.0.0-test",
   });
