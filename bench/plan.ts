@@ -33,6 +33,7 @@ function syntheticFile(path: string, seed: number, index: number): DataFile {
       sizeBytes,
       mtimeNs: `${1_690_000_000_000_000_000n + BigInt(seed)}`,
       inode: String(seed),
+      otherDevice: false,
       changedMs: NOW_MS - 86_400_000,
       rows: 1 + (seed % 50_000),
       rowGroupCount: 1,

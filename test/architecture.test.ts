@@ -66,7 +66,7 @@ const SERVER_RULES: readonly { readonly of: RegExp; readonly never: RegExp; read
     never: /^(engines|watchers)\/|^(fs|publish|journal|lock)\.ts$/,
     why: "handlers know neither engines nor the file system",
   },
-  { of: /^protocol\.ts$/, never: /./, why: "the protocol imports nothing of ours" },
+  { of: /^protocol[./]/, never: /^(?!protocol\/)/, why: "the protocol imports nothing of ours" },
   {
     of: /^publish\.ts$|^journal\.ts$|^lock\.ts$|^recover\.ts$|^undo\.ts$/,
     never: /^(engine|run|daemon|handlers|cli|inventory)/,

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { planContent } from "@tamp/core";
 import { describe, expect, it } from "vitest";
 import { HANDLERS } from "../server/src/connection.ts";
@@ -14,7 +14,10 @@ import { FrameGuard } from "../server/src/wire.ts";
 
 const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), "utf8");
 const DOCUMENT = read("protocol.md");
-const SOURCE = read("server/src/protocol.ts");
+const PARTS = readdirSync(new URL("../server/src/protocol", import.meta.url)).sort();
+const SOURCE = ["protocol.ts", ...PARTS.map((name) => `protocol/${name}`)]
+  .map((name) => read(`server/src/${name}`))
+  .join("\n");
 
 /** Fenced blocks of one language, without their fences. */
 function blocks(language: string, text = DOCUMENT): readonly string[] {

@@ -1,6 +1,7 @@
 import { type Candidate, isMendable, toCandidate } from "./candidate.ts";
 import { type DataFile, type FileStats, fileFacts, isPublishedName } from "./dataset.ts";
 import { sealGroup, splitCount } from "./group.ts";
+import { findNamesakes } from "./namesakes.ts";
 import { type PackBounds, packLightest, packNeighbours } from "./pack.ts";
 import { matchesFilters, type PartitionFilter, partitionOf } from "./partition.ts";
 import type { FileGroup, Plan, SkippedFile, SkipReason } from "./plan.ts";
@@ -74,12 +75,15 @@ function partitionsOf(input: CompactionInput, skip: Skip): readonly Partition[] 
   const byPath = new Map<string, Partition>();
   // Scans deliver a directory's files together: one look-up serves them all.
   let current: Partition | null = null;
+  const namesakes = findNamesakes(input.files);
   for (const file of input.files) {
     const { path } = fileFacts(file);
     if (current === null || !isDirectlyIn(path, current.path)) current = partitionAt(byPath, path, input);
     if (!current.wanted) skip(path, "filtered_out");
     const stats = current.wanted ? admit(file, input, skip) : null;
-    if (stats !== null) current.files.push(stats);
+    const other = stats === null ? undefined : namesakes.get(path);
+    if (other !== undefined) skip(path, "hard_linked", `the same file as ${other}`);
+    else if (stats !== null) current.files.push(stats);
   }
   const partitions = [...byPath.values()];
   for (const { files } of partitions) sortBy(files, (file) => file.path);
@@ -114,8 +118,9 @@ function admit(file: DataFile, input: CompactionInput, skip: Skip): FileStats | 
     return null;
   }
   const detail = input.unsupportedClasses.get(stats.schemaClass);
-  if (detail === undefined) return stats;
-  skip(stats.path, "unsupported", detail);
+  if (detail === undefined && !stats.otherDevice) return stats;
+  if (detail !== undefined) skip(stats.path, "unsupported", detail);
+  else skip(stats.path, "other_device", "lies on another device than the dataset");
   return null;
 }
 

@@ -7,7 +7,10 @@ export interface FileStats {
   readonly path: string;
   readonly sizeBytes: number;
   readonly mtimeNs: string;
+  /** Tells files of the root's device apart; one of another device may bear the same number. */
   readonly inode: string;
+  /** On another device than the root, where a mount lies inside the dataset. */
+  readonly otherDevice: boolean;
   /** The later of mtime and ctime, milliseconds since the epoch: when the file last changed. */
   readonly changedMs: number;
   readonly rows: number;
@@ -29,6 +32,7 @@ export interface UnreadableFile {
   readonly sizeBytes: number;
   readonly mtimeNs: string;
   readonly inode: string;
+  readonly otherDevice: boolean;
   readonly changedMs: number;
   readonly reason: "quarantined" | "unsupported";
   readonly detail: string;

@@ -1,7 +1,7 @@
 export * from "./arrow-schema.ts";
-
 export * from "./compaction.ts";
 export * from "./dataset.ts";
+export * from "./duration.ts";
 export * from "./health.ts";
 export * from "./invariant.ts";
 export * from "./key-values.ts";
@@ -9,6 +9,8 @@ export * from "./partition.ts";
 export * from "./plan.ts";
 export * from "./policy.ts";
 export * from "./publication.ts";
+export * from "./recovery.ts";
+export * from "./retention.ts";
 export * from "./schedule.ts";
 export * from "./schema.ts";
 export * from "./size.ts";

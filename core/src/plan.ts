@@ -36,6 +36,8 @@ export const SKIP_REASONS = [
   "too_young",
   "unsettled",
   "unsupported",
+  "hard_linked",
+  "other_device",
   "foreign_schema",
   "quarantined",
   "filtered_out",

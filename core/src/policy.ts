@@ -38,6 +38,10 @@ export interface Policy {
   readonly allow: readonly string[];
   readonly maxRunBytes: number | null;
   readonly maxRunGroups: number | null;
+  /** Originals of a run that is older than this are deleted before the next run, and by purge. */
+  readonly retentionMs: number;
+  /** Where originals take more than this, those of the oldest runs are deleted first; null where there is no cap. */
+  readonly maxRetainedBytes: number | null;
 }
 
 /** What a user gives: any subset, sizes as text or bytes. */
@@ -53,6 +57,8 @@ export interface PolicyInput {
   readonly allow?: readonly string[];
   readonly maxRunBytes?: string | number;
   readonly maxRunGroups?: number;
+  readonly retentionMs?: number;
+  readonly maxRetained?: string | number;
 }
 
 export interface PolicyProblem {
@@ -72,8 +78,8 @@ interface NumberOption {
 }
 
 /**
- * Every numeric threshold: unit, meaning, smallest value, default (null: not set). The two waits may be 0, which
- * asks for no wait; every other threshold is at least 1.
+ * Every numeric threshold: unit, meaning, smallest value, default (null: not set). The three times may be 0,
+ * which asks for no wait and for no retention; every other threshold is at least 1.
  */
 export const POLICY_OPTIONS = {
   targetSize: { unit: "bytes", minimum: 1, default: 128 * 2 ** 20, meaning: "size an output file aims at" },
@@ -95,6 +101,18 @@ export const POLICY_OPTIONS = {
   settleMs: { unit: "ms", minimum: 0, default: 2_000, meaning: "younger files may still be written" },
   maxRunBytes: { unit: "bytes", minimum: 1, default: null, meaning: "most input bytes of one run" },
   maxRunGroups: { unit: "groups", minimum: 1, default: null, meaning: "most groups of one run" },
+  retentionMs: {
+    unit: "ms",
+    minimum: 0,
+    default: 7 * 86_400_000,
+    meaning: "originals of older runs are deleted before the next run, and by purge",
+  },
+  maxRetained: {
+    unit: "bytes",
+    minimum: 1,
+    default: null,
+    meaning: "most bytes of originals to keep for undo",
+  },
 } as const satisfies Record<string, NumberOption>;
 
 type NumberOptionName = keyof typeof POLICY_OPTIONS;
@@ -120,6 +138,8 @@ export function resolvePolicy(input: PolicyInput): PolicyResult {
     allow: readAllow(input.allow ?? [], problems),
     maxRunBytes: number("maxRunBytes"),
     maxRunGroups: number("maxRunGroups"),
+    retentionMs: number("retentionMs") ?? POLICY_OPTIONS.retentionMs.default,
+    maxRetainedBytes: number("maxRetained"),
   };
   const sound = !problems.some(({ threshold }) => threshold === "smallFile" || threshold === "targetSize");
   if (sound && policy.smallFileBytes > policy.targetBytes) {

@@ -1,5 +1,3 @@
-import { assertNever } from "./invariant.ts";
-
 /** What identifies a file through links and renames. ctime is a drift hint and no part of it. */
 export interface FileIdentity {
   readonly device: string;
@@ -33,13 +31,22 @@ export interface OutputRecord extends FileIdentity {
 /**
  * PREPARED: nothing live was touched. COMMIT: outputs are durable and validated, the swap may be under way.
  * RETIRED: the swap is complete. UNDOING and UNDONE: the originals come back, are back. ROLLED_BACK: the swap was
- * given up, the originals stayed or are back.
+ * given up, the originals stayed or are back. PURGED: undo was given up, cleaning removes the retained originals.
  */
-export type JournalState = "PREPARED" | "COMMIT" | "RETIRED" | "UNDOING" | "UNDONE" | "ROLLED_BACK";
+export type JournalState =
+  | "PREPARED"
+  | "COMMIT"
+  | "RETIRED"
+  | "UNDOING"
+  | "UNDONE"
+  | "ROLLED_BACK"
+  | "PURGED";
+
+const AT_REST: readonly JournalState[] = ["RETIRED", "UNDONE", "ROLLED_BACK", "PURGED"];
 
 /** Nothing is left to do for a group in one of these states. */
 export function isAtRest({ state }: Pick<JournalRecord, "state">): boolean {
-  return state === "RETIRED" || state === "UNDONE" || state === "ROLLED_BACK";
+  return AT_REST.includes(state);
 }
 
 export interface JournalRecord {
@@ -47,10 +54,14 @@ export interface JournalRecord {
   readonly runId: string;
   /** Counts the groups of a run from 1. */
   readonly group: number;
-  /** Groups that the run planned: some of them may never have begun. */
+  /** Groups that the run set out to publish: some of them may never have begun. */
   readonly groupsInRun: number;
+  /** Content hash of the plan that the run carries out. */
+  readonly planId: string;
   readonly operation: "compact";
   readonly state: JournalState;
+  /** When this state was written: ISO 8601, UTC. */
+  readonly stateSince: string;
   /** Real path of the dataset root when the run began, and what identified it. */
   readonly root: { readonly path: string; readonly device: string; readonly inode: string };
   /** Nonce of the lock that the run held. */
@@ -61,6 +72,7 @@ export interface JournalRecord {
   readonly sources: readonly SourceRecord[];
   readonly outputs: readonly OutputRecord[];
   readonly rowGroupsBefore: number;
+  /** How long rows stood in both old and new files in the latest swap of this group, there or back. */
   readonly duplicateWindowMs: number;
 }
 
@@ -85,9 +97,11 @@ export type PublicationStep =
   | { readonly kind: "restore_source"; readonly source: number }
   /** Rename live output → the group's folder, by identity. */
   | { readonly kind: "withdraw_output"; readonly output: number }
+  /** Gives a file of somebody else, moved to the trash by a rename that raced with it, its name back. */
+  | { readonly kind: "return_stray"; readonly source: number }
   /** Replace the journal durably. */
   | { readonly kind: "write_state"; readonly state: JournalState }
-  /** Remove our own links: pins, stages and, where the live name holds the same inode, trash. */
+  /** Remove our own links: pins, stages and, where the live name holds the same inode or after PURGED, trash. */
   | { readonly kind: "clean" };
 
 const SYNC: PublicationStep = { kind: "sync" };
@@ -106,146 +120,4 @@ export function publishSteps(record: JournalRecord): readonly PublicationStep[] 
     { kind: "write_state", state: "RETIRED" },
     CLEAN,
   ];
-}
-
-/** What a name holds now: the recorded inode, nothing, or something else. */
-export type Presence = "ours" | "missing" | "other";
-
-export interface Observation {
-  readonly sources: readonly { readonly live: Presence; readonly trash: Presence }[];
-  readonly outputs: readonly { readonly live: Presence; readonly stage: Presence }[];
-}
-
-export type RecoveryDecision =
-  /** Nothing to do: the group is at rest. */
-  | { readonly kind: "at_rest" }
-  | { readonly kind: "discard"; readonly steps: readonly PublicationStep[] }
-  | { readonly kind: "roll_back"; readonly steps: readonly PublicationStep[] }
-  | { readonly kind: "roll_forward"; readonly steps: readonly PublicationStep[] }
-  | { readonly kind: "undo"; readonly steps: readonly PublicationStep[] }
-  /** Touch nothing and report. */
-  | { readonly kind: "quarantine"; readonly reason: string };
-
-/**
- * What to do with a group found in this state. After a crash a swap that had begun to retire goes `forward`;
- * after a failure in the run itself it goes `back`, since going on would fail again.
- */
-export function decideRecovery(
-  record: JournalRecord,
-  found: Observation,
-  direction: "forward" | "back" = "forward",
-): RecoveryDecision {
-  switch (record.state) {
-    case "PREPARED":
-      return found.sources.some(({ trash }) => trash !== "missing")
-        ? { kind: "quarantine", reason: "a group that never committed has files in its trash" }
-        : { kind: "discard", steps: [{ kind: "write_state", state: "ROLLED_BACK" }, CLEAN] };
-    case "COMMIT":
-      return decideCommitted(record, found, direction);
-    case "UNDOING":
-      return giveBack(record, found, "UNDONE");
-    case "RETIRED":
-    case "UNDONE":
-    case "ROLLED_BACK":
-      return { kind: "at_rest" };
-    default:
-      return assertNever(record.state);
-  }
-}
-
-function decideCommitted(
-  record: JournalRecord,
-  found: Observation,
-  direction: "forward" | "back",
-): RecoveryDecision {
-  if (record.outputs.length === 0)
-    return { kind: "quarantine", reason: "a committed group lists no outputs" };
-  const published = found.outputs.some(({ live }) => live === "ours");
-  const gone = found.sources.findIndex(({ live, trash }) => live === "missing" && trash === "missing");
-  // Somebody who found both after a crash may have deleted the originals: the outputs then hold the only rows.
-  if (direction === "forward" && published && gone >= 0) {
-    const path = record.sources[gone]?.path;
-    return { kind: "quarantine", reason: `${path} is gone and the published outputs hold its rows` };
-  }
-  const retired = found.sources.some(({ live, trash }) => live !== "ours" && trash === "ours");
-  if (!retired) return giveBack(record, found, "ROLLED_BACK");
-  const changed = found.sources.some(({ live, trash }) => live !== "ours" && trash !== "ours");
-  // Something foreign under a trash name: retiring would fail there, or overwrite it.
-  const blocked = found.sources.some(({ trash }) => trash === "other");
-  const complete = found.outputs.every(
-    ({ live, stage }) => live === "ours" || (live === "missing" && stage === "ours"),
-  );
-  if (direction === "back" || changed || blocked || !complete) return giveBack(record, found, "ROLLED_BACK");
-  return { kind: "roll_forward", steps: forwardSteps(found) };
-}
-
-function forwardSteps(found: Observation): readonly PublicationStep[] {
-  const steps: PublicationStep[] = [];
-  found.outputs.forEach(({ live }, output) => {
-    if (live === "missing") steps.push({ kind: "link_output", output });
-  });
-  steps.push(SYNC);
-  found.sources.forEach(({ live }, source) => {
-    if (live === "ours") steps.push({ kind: "retire_source", source });
-  });
-  return [...steps, SYNC, { kind: "write_state", state: "RETIRED" }, CLEAN];
-}
-
-/**
- * Restores what was retired, then withdraws what was published: in this order, so that no row is ever absent.
- * Where a retired source cannot have its name back (another file took it, the original is gone or changed),
- * nothing is touched.
- */
-function giveBack(
-  record: JournalRecord,
-  found: Observation,
-  state: "UNDONE" | "ROLLED_BACK",
-): RecoveryDecision {
-  const restore: PublicationStep[] = [];
-  for (const [source, { live, trash }] of found.sources.entries()) {
-    if (live === "ours") continue;
-    const path = record.sources[source]?.path ?? "";
-    if (trash === "missing") {
-      // Before it was retired, its owner changed or deleted it: theirs to do. Once the run was published, our
-      // outputs may hold its only rows.
-      if (state === "ROLLED_BACK") continue;
-      return { kind: "quarantine", reason: `the retained original of ${path} is gone` };
-    }
-    if (trash === "other")
-      return { kind: "quarantine", reason: `the retained original of ${path} was changed` };
-    if (live === "other") return { kind: "quarantine", reason: `another file has taken the name ${path}` };
-    restore.push({ kind: "restore_source", source });
-  }
-  const withdraw: PublicationStep[] = [];
-  found.outputs.forEach(({ live }, output) => {
-    if (live === "ours") withdraw.push({ kind: "withdraw_output", output });
-  });
-  // A reader that lists while names come back may miss them as it may in a swap: both sides stand for a while.
-  const overlap: readonly PublicationStep[] = restore.length > 0 ? [{ kind: "wait_overlap" }] : [];
-  const written: PublicationStep = { kind: "write_state", state };
-  const steps = [...restore, SYNC, ...overlap, ...withdraw, SYNC, written, CLEAN];
-  return restore.length > 0 ? { kind: "undo", steps } : { kind: "roll_back", steps };
-}
-
-export type UndoDecision =
-  | { readonly kind: "undo"; readonly steps: readonly PublicationStep[] }
-  | { readonly kind: "refused"; readonly reason: string };
-
-/** Undo of a finished group: only where every output is as published and every original can have its name back. */
-export function decideUndo(record: JournalRecord, found: Observation): UndoDecision {
-  if (record.state !== "RETIRED")
-    return { kind: "refused", reason: `the group is ${record.state}, not RETIRED` };
-  const output = found.outputs.findIndex(({ live }) => live !== "ours");
-  if (output >= 0) {
-    return { kind: "refused", reason: `${record.outputs[output]?.path} is no longer what the run published` };
-  }
-  for (const [source, { live, trash }] of found.sources.entries()) {
-    const path = record.sources[source]?.path;
-    if (trash !== "ours") return { kind: "refused", reason: `the original of ${path} is no longer retained` };
-    if (live === "other") return { kind: "refused", reason: `another file has taken the name ${path}` };
-  }
-  const back = giveBack(record, found, "UNDONE");
-  if (back.kind === "quarantine") return { kind: "refused", reason: back.reason };
-  const steps = back.kind === "at_rest" ? [] : back.steps;
-  return { kind: "undo", steps: [{ kind: "write_state", state: "UNDOING" }, ...steps] };
 }

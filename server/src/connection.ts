@@ -7,7 +7,7 @@ import { ioAdvice } from "./failure-text.ts";
 import type { HandlerContext } from "./handlers/context.ts";
 import { closeDataset, datasetFiles, datasetStats, listDatasets, openDataset } from "./handlers/datasets.ts";
 import { executePlan } from "./handlers/execute.ts";
-import { recover, runs, undo } from "./handlers/history.ts";
+import { purge, recover, runs, undo } from "./handlers/history.ts";
 import { makePlan, planDocument, planGroups, planSkipped, summarize } from "./handlers/plans.ts";
 import {
   ERROR_CODES,
@@ -45,6 +45,7 @@ export const HANDLERS: { readonly [M in Method]: Handler<M> } = {
   "tamp/runs": runs,
   "tamp/undo": undo,
   "tamp/recover": recover,
+  "tamp/purge": purge,
 };
 
 export interface ServeOptions {

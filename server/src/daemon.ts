@@ -29,6 +29,8 @@ export interface OpenRequest {
   readonly workspace: string | null;
   readonly watch: boolean;
   readonly mustExist: boolean;
+  /** Finish or undo what an interrupted run left. */
+  readonly recover: boolean;
 }
 
 const MOST_PLANS = 64;
@@ -60,6 +62,7 @@ export class Daemon {
     this.datasets.set(root, dataset);
     try {
       await dataset.start(request.watch);
+      if (request.recover) await dataset.recover();
       if (request.mustExist) refuseEmpty(dataset);
       // Files of a known one may have come of age since it was judged.
       if (known === undefined) await dataset.judgeIfStale();

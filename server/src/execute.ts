@@ -1,16 +1,25 @@
-import { type DataFile, fileFacts, type Plan, parsePartitionFilter, refusedChanges } from "@tamp/core";
+import {
+  type DataFile,
+  type FileGroup,
+  fileFacts,
+  type Plan,
+  parsePartitionFilter,
+  refusedChanges,
+} from "@tamp/core";
 import type { DaemonDeps } from "./daemon.ts";
 import type { EngineLimits } from "./engine.ts";
 import { maintain } from "./maintain.ts";
 import type { OpenDataset } from "./open-dataset.ts";
 import { mergeClasses } from "./planning.ts";
 import { filterFiles } from "./present.ts";
+import type { RecoveredGroup } from "./recover.ts";
 import { executePlan, type RunReport } from "./run.ts";
 
 export interface ExecuteRequest {
   readonly deps: DaemonDeps;
   readonly dataset: OpenDataset;
   readonly plan: Plan;
+  readonly planId: string;
   readonly limits: EngineLimits;
   readonly overlapMs: number;
   readonly signal: AbortSignal;
@@ -21,6 +30,8 @@ export interface Executed {
   readonly kind: RunReport["kind"] | "nothing_to_do";
   readonly reason: string | null;
   readonly report: RunReport | null;
+  /** What recovery did with leftovers before the run began. */
+  readonly recovered: readonly RecoveredGroup[];
   readonly afterFileCount: number;
   readonly afterTotalBytes: number;
 }
@@ -28,37 +39,46 @@ export interface Executed {
 /** Carries out a plan under the dataset's lock, then counts what is there. */
 export async function execute(request: ExecuteRequest): Promise<Executed> {
   const { dataset, plan } = request;
-  const refusal = plan.kind === "refused" ? plan.reason : await refusalOf(request);
-  const report = refusal === null && plan.groups.length > 0 ? await runPlan(request) : null;
+  const refusal = plan.kind === "refused" ? plan.reason : dataset.refusal();
+  const ran = refusal === null && plan.groups.length > 0 ? await runPlan(request) : null;
+  const report = ran?.report ?? null;
   if (report !== null) await dataset.refresh(null, touchedPaths(plan, report));
   const after = countFiles(dataset, plan);
   const kind = report?.kind ?? (refusal === null ? "nothing_to_do" : "refused");
-  return { kind, reason: refusal ?? report?.reason ?? null, report, ...after };
+  const recovered = ran?.recovered ?? [];
+  return { kind, reason: refusal ?? report?.reason ?? null, report, recovered, ...after };
 }
 
-function runPlan({ deps, dataset, plan, ...rest }: ExecuteRequest): Promise<RunReport> {
+function runPlan({ deps, dataset, plan, ...rest }: ExecuteRequest): Promise<{
+  readonly report: RunReport;
+  readonly recovered: readonly RecoveredGroup[];
+}> {
   const { classes } = mergeClasses(dataset.schemaClasses(), plan.policy.allow);
-  return maintain({ ports: deps.ports, root: dataset.root, workspace: dataset.workspace }, (held) =>
-    executePlan({
+  return maintain({ ports: deps.ports, root: dataset.root, workspace: dataset.workspace }, async (held) => {
+    const report = await executePlan({
       held,
       plan,
       engine: deps.engine,
       createChecker: deps.createChecker,
+      refusalOf: (groups) => refusalOf({ deps, dataset, plan }, groups),
       keyValuesOf: (schemaClass) => classes.get(schemaClass)?.keyValues ?? [],
       ...rest,
-    }),
-  );
+    });
+    return { report, recovered: held.recovered };
+  });
 }
 
 /** A plan may come from a file and from long ago: its groups must still be of one schema class that may be rewritten. */
-async function refusalOf({ deps, dataset, plan }: ExecuteRequest): Promise<string | null> {
-  if (plan.groups.length === 0) return null;
+async function refusalOf(
+  { deps, dataset, plan }: Pick<ExecuteRequest, "deps" | "dataset" | "plan">,
+  groups: readonly FileGroup[],
+): Promise<string | null> {
   await dataset.refresh();
   const foreign = dataset.refusal();
   if (foreign !== null) return foreign;
   const { classes, rename } = mergeClasses(dataset.schemaClasses(), plan.policy.allow);
   const current = new Map(rename(dataset.files()).map((file) => [fileFacts(file).path, file]));
-  for (const group of plan.groups) {
+  for (const group of groups) {
     const columns = classes.get(group.schemaClass)?.columns ?? [];
     const stale = group.inputs.find(({ path }) => classOf(current.get(path)) !== group.schemaClass);
     if (stale !== undefined)

@@ -111,9 +111,10 @@ function touched({ file, racy }: KnownFile, { stamp, changedMs }: ScannedFile): 
   return { file: fresh, stamp, racy };
 }
 
-function unsupported({ path, stamp, changedMs }: ScannedFile, detail: string): KnownFile {
+function unsupported({ path, stamp, changedMs, otherDevice }: ScannedFile, detail: string): KnownFile {
   const { sizeBytes, mtimeNs, inode } = stamp;
-  const file = { path, sizeBytes, mtimeNs, inode, changedMs, reason: "unsupported" as const, detail };
+  const facts = { path, sizeBytes, mtimeNs, inode, otherDevice, changedMs };
+  const file = { ...facts, reason: "unsupported" as const, detail };
   return { file: { kind: "unreadable", file }, stamp, racy: false };
 }
 

@@ -212,17 +212,17 @@ interface FoundFile {
 }
 
 function knownFile(scanned: ScannedFile, reply: FooterReply | undefined, readMs: number): FoundFile {
-  const { path } = scanned;
+  const { path, otherDevice } = scanned;
   if (reply === undefined || reply.kind === "gone") return { path, known: null };
   const stamp = reply.stamp === null || reply.stamp.inode === "" ? scanned.stamp : reply.stamp;
   const { sizeBytes, mtimeNs, inode } = stamp;
-  const facts = { path, sizeBytes, mtimeNs, inode, changedMs: changedMs(stamp, readMs) };
+  const facts = { path, sizeBytes, mtimeNs, inode, otherDevice, changedMs: changedMs(stamp, readMs) };
   // A file that was written to during the read is read again, whatever its times say.
   const racy = reply.kind === "changed" || isRacy(stamp, readMs);
   return { path, known: { file: dataFile(facts, reply), stamp, racy } };
 }
 
-type Facts = Pick<ReturnType<typeof fileFacts>, "path" | "sizeBytes" | "mtimeNs" | "inode" | "changedMs">;
+type Facts = Omit<Extract<DataFile, { kind: "unreadable" }>["file"], "reason" | "detail">;
 
 function dataFile(facts: Facts, reply: Exclude<FooterReply, { readonly kind: "gone" }>): DataFile {
   switch (reply.kind) {

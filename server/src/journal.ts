@@ -1,22 +1,31 @@
 import { createHash } from "node:crypto";
 import { dirname } from "node:path";
-import type { JournalRecord } from "@tamp/core";
+import type { FileIdentity, JournalRecord } from "@tamp/core";
 import { errno, type PublicationFs } from "./fs.ts";
+import { mapLimit } from "./map-limit.ts";
 import { type GroupFolder, groupFolder, runFolder, type Workspace } from "./workspace.ts";
+
+/** Those of them that can be acted upon. */
+export function readableOf(found: readonly FoundJournal[]): readonly ReadableJournal[] {
+  return found.filter((journal) => journal.kind === "journal");
+}
+
+interface FoundFolder {
+  readonly runId: string;
+  readonly group: number;
+  readonly folder: GroupFolder;
+  readonly workspace: Workspace;
+}
+
+export type ReadableJournal = FoundFolder & { readonly kind: "journal"; readonly record: JournalRecord };
 
 /** A group's folder as found on disk. */
 export type FoundJournal =
-  | { readonly kind: "journal"; readonly record: JournalRecord; readonly folder: GroupFolder }
+  | ReadableJournal
   /** The folder was made, but no record became durable: nothing live was touched. */
-  | { readonly kind: "none"; readonly runId: string; readonly group: number; readonly folder: GroupFolder }
+  | (FoundFolder & { readonly kind: "none" })
   /** Unreadable, of another version, or pointing outside: never acted upon. */
-  | {
-      readonly kind: "damaged";
-      readonly runId: string;
-      readonly group: number;
-      readonly folder: GroupFolder;
-      readonly reason: string;
-    };
+  | (FoundFolder & { readonly kind: "damaged"; readonly reason: string });
 
 /** Replaces the group's record durably: temp file, fsync, rename, fsync of the folder. */
 export async function writeJournal(
@@ -45,11 +54,16 @@ function sha256(text: string): string {
   return createHash("sha256").update(text).digest("hex");
 }
 
-/** Every group of every run in the workspace, oldest run first. */
+/** Every group of every run in the workspaces, oldest run first. */
 export async function readJournals(
   fs: PublicationFs,
-  workspace: Workspace,
+  workspaces: readonly Workspace[],
 ): Promise<readonly FoundJournal[]> {
+  const found = await mapLimit(workspaces, 4, (workspace) => readWorkspace(fs, workspace));
+  return found.flat().sort((a, b) => (a.runId === b.runId ? a.group - b.group : a.runId < b.runId ? -1 : 1));
+}
+
+async function readWorkspace(fs: PublicationFs, workspace: Workspace): Promise<readonly FoundJournal[]> {
   const found: FoundJournal[] = [];
   for (const runId of await listFolder(fs, workspace.runs)) {
     for (const name of await listFolder(fs, runFolder(workspace, runId))) {
@@ -76,14 +90,13 @@ async function readJournal(
   group: number,
 ): Promise<FoundJournal> {
   const folder = groupFolder(workspace, runId, group);
-  const damaged = (reason: string): FoundJournal => ({ kind: "damaged", runId, group, folder, reason });
+  const place: FoundFolder = { runId, group, folder, workspace };
+  const damaged = (reason: string): FoundJournal => ({ ...place, kind: "damaged", reason });
   let text: string;
   try {
     text = await fs.readText(folder.journal);
   } catch (error) {
-    return errno(error) === "ENOENT"
-      ? { kind: "none", runId, group, folder }
-      : damaged(`unreadable: ${errno(error)}`);
+    return errno(error) === "ENOENT" ? { ...place, kind: "none" } : damaged(`unreadable: ${errno(error)}`);
   }
   const [head, body] = text.split("\n");
   const header = parse(head);
@@ -91,8 +104,25 @@ async function readJournal(
   if (header.tampJournal !== 1) return damaged(`unknown journal version ${String(header.tampJournal)}`);
   if (header.sha256 !== sha256(body)) return damaged("wrong checksum");
   const record = parse(body) as unknown as JournalRecord;
-  const problem = problemOf(record, workspace, runId, group);
-  return problem === null ? { kind: "journal", record, folder } : damaged(problem);
+  const problem = problemOf(record, place);
+  return problem === null
+    ? { ...place, kind: "journal", record: onDevice(record, workspace) }
+    : damaged(problem);
+}
+
+/** Some systems number their devices anew at each start: the record follows where path and inode of the root agree. */
+function onDevice(record: JournalRecord, { rootDevice }: Workspace): JournalRecord {
+  const { root } = record;
+  if (root.device === rootDevice) return record;
+  const moved = <T extends FileIdentity>(file: T): T =>
+    file.device === root.device ? { ...file, device: rootDevice } : file;
+  const { sources, outputs } = record;
+  return {
+    ...record,
+    root: { ...root, device: rootDevice },
+    sources: sources.map(moved),
+    outputs: outputs.map(moved),
+  };
 }
 
 function parse(text: string | undefined): Record<string, unknown> | null {
@@ -105,13 +135,14 @@ function parse(text: string | undefined): Record<string, unknown> | null {
 }
 
 /** A record acts only on its own folder and root, and never through a path that leaves them. */
-function problemOf(record: JournalRecord, workspace: Workspace, runId: string, group: number): string | null {
+function problemOf(record: JournalRecord, { workspace, runId, group }: FoundFolder): string | null {
   const lists = [record?.sources, record?.outputs];
   if (!lists.every(Array.isArray) || record.root === undefined) return "the record is incomplete";
   if (record.version !== 1) return `unknown record version ${String(record.version)}`;
   if (record.runId !== runId || record.group !== group) return "the record belongs to another folder";
   const { root } = record;
-  if (root.device !== workspace.rootDevice || root.inode !== workspace.rootInode) {
+  const sameDevice = root.device === workspace.rootDevice || root.path === workspace.root;
+  if (!sameDevice || root.inode !== workspace.rootInode) {
     return `the record belongs to another root (${root.path})`;
   }
   const live = [...record.sources, ...record.outputs].map((file) => file.path);
@@ -137,7 +168,7 @@ export async function unlinkIfPresent(fs: PublicationFs, path: string): Promise<
   }
 }
 
-/** Removes a group's folder once nothing but empty parts is left in it; keeps it where something is. */
+/** Removes an empty folder; keeps it where something is in it. */
 export async function removeIfEmpty(fs: PublicationFs, folder: string): Promise<void> {
   try {
     await fs.rmdir(folder);

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { readFile, realpath, writeFile } from "node:fs/promises";
-import { availableParallelism } from "node:os";
-import { basename, dirname, join, resolve } from "node:path";
+import { availableParallelism, homedir } from "node:os";
+import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import packageJson from "../package.json" with { type: "json" };
@@ -16,6 +16,7 @@ import { createDuckdbEngine } from "./engines/duckdb.ts";
 import { errno, nodeFs } from "./fs.ts";
 import { createInventory } from "./inventory.ts";
 import { createInventoryPool } from "./inventory-pool.ts";
+import { createOpenWriters } from "./open-writers.ts";
 import { hostProcesses, isAlive } from "./processes.ts";
 import { createChokidarWatcher } from "./watchers/chokidar.ts";
 
@@ -35,9 +36,11 @@ function createDaemon(): Daemon {
     ports: {
       fs: nodeFs,
       processes: hostProcesses,
+      openWriters: createOpenWriters(() => performance.now()),
       now: () => Date.now(),
       clock: () => performance.now(),
       sleep: (ms) => delay(ms),
+      stateFolder: stateFolder(),
       randomHex: (bytes) => randomBytes(bytes).toString("hex"),
     },
     engine: createDuckdbEngine({ childEntry: entry("duckdb-child"), nodePath: process.execPath }),
@@ -48,6 +51,17 @@ function createDaemon(): Daemon {
     defaults: { memoryBytes: DEFAULT_MEMORY_BYTES, threads: availableParallelism(), deadlineMs: DEADLINE_MS },
     version: packageJson.version,
   });
+}
+
+/** `$XDG_STATE_HOME/tamp`; null for a user without a home. */
+function stateFolder(): string | null {
+  const { XDG_STATE_HOME: given = "" } = process.env;
+  if (isAbsolute(given)) return join(given, "tamp");
+  try {
+    return join(homedir(), ".local", "state", "tamp");
+  } catch {
+    return null;
+  }
 }
 
 /** Nothing but frames goes to stdout; the end of stdin or of the client's process ends the daemon. */

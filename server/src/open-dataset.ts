@@ -2,6 +2,7 @@ import {
   addFile,
   createTotals,
   type DataFile,
+  dueRuns,
   type Health,
   judgeHealth,
   type PartitionFilter,
@@ -15,12 +16,13 @@ import type { Engine } from "./engine.ts";
 import { TampError } from "./errors.ts";
 import type { Inventory, InventoryChange } from "./inventory.ts";
 import { JudgeTimer } from "./judge-timer.ts";
-import type { Ports } from "./maintain.ts";
+import { maintain, type Ports } from "./maintain.ts";
 import { makePlan, planIdOf } from "./planning.ts";
 import { filterFiles, presentHistogram, presentPartitions } from "./present.ts";
 import type { DatasetStats, DatasetSummary, WireWatchState } from "./protocol.ts";
+import type { RecoveredGroup } from "./recover.ts";
 import { createRunQueue, type RunQueue } from "./run-queue.ts";
-import { learnedRatio, listRuns } from "./runs.ts";
+import { learnedRatio, listRuns, type RunFacts } from "./runs.ts";
 import type { Watch, WatchEvents, Watcher } from "./watcher.ts";
 import { locateWorkspace } from "./workspace.ts";
 
@@ -68,7 +70,8 @@ export class OpenDataset {
   /** A hint that came while a run was under way, and was not followed then. */
   private missedHint = false;
   private watchState: WireWatchState = { kind: "off" };
-  private ratio: number | null = null;
+  private runs: readonly RunFacts[] = [];
+  private recovered: readonly RecoveredGroup[] = [];
   private latest: MadePlan | null = null;
   private reconcileTimer: NodeJS.Timeout | null = null;
   /** Files to rewrite when the threshold was told last; 0 while it is not crossed. */
@@ -135,14 +138,50 @@ export class OpenDataset {
     this.scheduleJudging();
   }
 
-  /** Runs change the ratio that estimates are made with. */
+  /** What earlier runs tell: how files shrink, what is kept for undo, what was interrupted. */
   private async learn(): Promise<void> {
     try {
-      const workspace = await locateWorkspace(this.deps.ports.fs, this.root, this.workspace);
-      this.ratio = learnedRatio(await listRuns(this.deps.ports.fs, workspace));
+      const { ports } = this.deps;
+      this.runs = await listRuns(ports, await locateWorkspace(ports.fs, this.root, this.workspace));
     } catch (error) {
       if (!(error instanceof TampError)) throw error;
     }
+  }
+
+  private get interruptedGroups(): number {
+    return this.runs.reduce((sum, run) => sum + run.interruptedGroups, 0);
+  }
+
+  /** Deals with what an interrupted run left, where nobody else is at work on the dataset: that one will. */
+  async recover(): Promise<void> {
+    if (this.interruptedGroups === 0) return;
+    const { ports } = this.deps;
+    const { root, workspace } = this;
+    try {
+      this.recovered = await this.exclusively(() =>
+        maintain({ ports, root, workspace }, async (held) => held.recovered),
+      );
+    } catch (error) {
+      if (!(error instanceof TampError)) throw error;
+      return;
+    }
+    await this.learn();
+    await this.refresh();
+  }
+
+  /** Originals of earlier runs that a run of this policy deletes before it begins. */
+  dueBytes({ retentionMs, maxRetainedBytes }: Policy, incomingBytes: number): number {
+    const retained = this.runs
+      .filter((run) => run.retainedBytes > 0)
+      .map(({ runId, retainedBytes, stateSince }) => ({
+        runId,
+        retainedBytes,
+        sinceMs: Date.parse(stateSince),
+      }))
+      .reverse();
+    const retention = { retentionMs, maxRetainedBytes };
+    const due = dueRuns({ runs: retained, retention, nowMs: this.deps.ports.now(), incomingBytes });
+    return due.reduce((sum, run) => sum + run.retainedBytes, 0);
   }
 
   async makePlan(filterTexts: readonly string[], policyInput: PolicyInput = {}): Promise<MadePlan> {
@@ -158,7 +197,7 @@ export class OpenDataset {
       filters,
       engine: deps.engine,
       nowMs: deps.ports.now(),
-      learnedRatio: this.ratio,
+      learnedRatio: learnedRatio(this.runs),
       refusal: this.refusal(),
     });
     return { plan, planId: planIdOf(plan), generation: inventory.generation, health: judgeHealth(plan) };
@@ -205,6 +244,8 @@ export class OpenDataset {
       health: this.latest?.health ?? { score: 100, reasons: [] },
       watch: this.watchState,
       running: this.running,
+      interruptedGroups: this.interruptedGroups,
+      recovered: this.recovered,
       warnings: this.warnings(),
     };
   }
@@ -299,7 +340,10 @@ export class OpenDataset {
 
   private warnings(): readonly string[] {
     const foreign = this.inventory.foreign.map(refusalText);
-    return [...foreign, ...this.inventory.warnings];
+    const groups = this.interruptedGroups;
+    const interrupted =
+      groups === 0 ? [] : [`${groups} groups of an interrupted run wait for \`tamp recover ${this.root}\``];
+    return [...foreign, ...interrupted, ...this.inventory.warnings];
   }
 
   private async startWatching(): Promise<Watch> {

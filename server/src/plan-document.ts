@@ -45,8 +45,9 @@ function checkProjection({ stats, estimate, partitionFilter }: Readonly<Record<s
 
 function readPolicy(value: unknown): Policy {
   const policy = value as Policy;
-  const numbers = [policy?.targetBytes, policy?.rowsPerGroup, policy?.settleMs];
-  if (!numbers.every((item) => Number.isSafeInteger(item)) || !isTexts(policy.allow)) {
+  const { targetBytes, rowsPerGroup, settleMs, retentionMs, maxRetainedBytes } = policy ?? {};
+  const numbers = [targetBytes, rowsPerGroup, settleMs, retentionMs, maxRetainedBytes ?? 0];
+  if (!isCounts(numbers) || !isTexts(policy.allow)) {
     throw invalid("plan.policy is not a resolved policy");
   }
   return policy;

@@ -47,11 +47,11 @@ function withReadableCodec(file: DataFile, engine: Engine): DataFile {
   const codec =
     file.kind === "readable" ? file.stats.codecs.find((name) => !engine.codecs.includes(name)) : undefined;
   if (file.kind === "unreadable" || codec === undefined) return file;
-  const { path, sizeBytes, mtimeNs, inode, changedMs } = file.stats;
+  const { path, sizeBytes, mtimeNs, inode, otherDevice, changedMs } = file.stats;
   const detail = `${engine.name} cannot read the codec ${codec}`;
   return {
     kind: "unreadable",
-    file: { path, sizeBytes, mtimeNs, inode, changedMs, reason: "unsupported", detail },
+    file: { path, sizeBytes, mtimeNs, inode, otherDevice, changedMs, reason: "unsupported", detail },
   };
 }
 

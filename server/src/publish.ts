@@ -3,41 +3,26 @@ import {
   assertNever,
   type FileIdentity,
   type JournalRecord,
-  type Observation,
   type OutputRecord,
-  type Presence,
   type PublicationStep,
   type SourceRecord,
 } from "@tamp/core";
-import { type Entry, errno, type PublicationFs } from "./fs.ts";
-import { removeIfEmpty, unlinkIfPresent, writeJournal } from "./journal.ts";
+import { errno, type PublicationFs } from "./fs.ts";
+import { removeIfEmpty, unfinishedJournal, unlinkIfPresent, writeJournal } from "./journal.ts";
 import { mapLimit } from "./map-limit.ts";
-import { GROUP_PARTS, type GroupFolder, type Workspace } from "./workspace.ts";
+import { DriftError, type GroupPlace, isSame, liveFolders, livePath, ownPath } from "./observe.ts";
+import { GROUP_PARTS } from "./workspace.ts";
 
-export interface PublishContext {
-  readonly fs: PublicationFs;
-  readonly workspace: Workspace;
-  readonly folder: GroupFolder;
+export interface PublishContext extends GroupPlace {
   /** Milliseconds that outputs and sources stand side by side on purpose. */
   readonly overlapMs: number;
   readonly sleep: (ms: number) => Promise<void>;
   /** Monotonic milliseconds. */
   readonly clock: () => number;
-  /** Compare ctime as well: in the run itself, never in recovery or undo, where our own links changed it. */
-  readonly checkCtime: boolean;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
   /** Rejects when the lock is no longer ours; asked before every change. */
   readonly assertHeld: () => Promise<void>;
-}
-
-/** A source or output is not what the journal says: nothing was changed by the step that found it. */
-export class DriftError extends Error {
-  readonly path: string;
-
-  constructor(path: string, what: string) {
-    super(`${path} ${what}`);
-    this.name = "DriftError";
-    this.path = path;
-  }
 }
 
 /** What the file system is asked at once while a publication is under way. */
@@ -54,14 +39,15 @@ export async function performSteps(
   onState: (record: JournalRecord) => void = () => {},
 ): Promise<JournalRecord> {
   let current = record;
-  let linkedAt: number | null = null;
+  let bothSince: number | null = null;
   for (const run of runsOfOneKind(steps)) {
     const [first] = run;
-    if (first?.kind === "link_output") linkedAt ??= context.clock();
+    if (first?.kind === "link_output" || first?.kind === "restore_source") bothSince ??= context.clock();
     if (first?.kind === "write_state") {
       const duplicateWindowMs =
-        linkedAt === null ? current.duplicateWindowMs : Math.round(context.clock() - linkedAt);
-      current = { ...current, state: first.state, duplicateWindowMs };
+        bothSince === null ? current.duplicateWindowMs : Math.round(context.clock() - bothSince);
+      const stateSince = new Date(context.now()).toISOString();
+      current = { ...current, state: first.state, stateSince, duplicateWindowMs };
       await context.assertHeld();
       await writeJournal(context.fs, context.folder, current);
       onState(current);
@@ -104,41 +90,13 @@ async function performStep(context: PublishContext, record: JournalRecord, step:
       return restoreSource(context, sourceAt(record, step.source));
     case "withdraw_output":
       return withdrawOutput(context, outputAt(record, step.output));
+    case "return_stray":
+      return returnStray(context, sourceAt(record, step.source));
     case "clean":
       return clean(context, record);
     default:
       return assertNever(step);
   }
-}
-
-/** What every name of the group holds now. Rejects where a name leads out of the dataset by now. */
-export async function observe(context: PublishContext, record: JournalRecord): Promise<Observation> {
-  const { fs } = context;
-  for (const folder of liveFolders(context, record)) await refuseLinked(fs, folder);
-  const presence = async (path: string, identity: FileIdentity): Promise<Presence> => {
-    const entry = await fs.lstat(path);
-    if (entry === null) return "missing";
-    return isSame(entry, identity) ? "ours" : "other";
-  };
-  const sources = await mapLimit(record.sources, STEPS_AT_ONCE, async (source) => ({
-    live: await presence(livePath(context, source), source),
-    trash: await presence(ownPath(context, source.trash), source),
-  }));
-  const outputs = await mapLimit(record.outputs, STEPS_AT_ONCE, async (output) => ({
-    live: await presence(livePath(context, output), output),
-    stage: await presence(ownPath(context, output.stage), output),
-  }));
-  return { sources, outputs };
-}
-
-export function isSame(entry: Entry, identity: FileIdentity): boolean {
-  return (
-    entry.kind === "file" &&
-    entry.device === identity.device &&
-    entry.inode === identity.inode &&
-    entry.sizeBytes === identity.sizeBytes &&
-    entry.mtimeNs === identity.mtimeNs
-  );
 }
 
 async function checkSource(context: PublishContext, source: SourceRecord): Promise<void> {
@@ -162,7 +120,7 @@ async function retireSource(context: PublishContext, source: SourceRecord): Prom
   const live = livePath(context, source);
   const trash = ownPath(context, source.trash);
   const entry = await fs.lstat(live);
-  const touched = context.checkCtime && entry?.ctimeNs !== source.ctimeNs;
+  const touched = context.identity === "run" && entry?.ctimeNs !== source.ctimeNs;
   if (entry === null || !isSame(entry, source) || touched) {
     throw new DriftError(source.path, "was changed before it was retired");
   }
@@ -180,11 +138,16 @@ async function putBack(fs: PublicationFs, from: string, to: string): Promise<voi
   try {
     await fs.link(from, to);
   } catch (error) {
-    if (errno(error) === "EEXIST") return;
-    throw error;
+    if (errno(error) !== "EEXIST") throw error;
+    const [taken, ours] = [await fs.lstat(to), await fs.lstat(from)];
+    if (taken === null || taken.inode !== ours?.inode) return;
   }
   await fs.sync(dirname(to));
   await fs.unlink(from);
+}
+
+function returnStray(context: PublishContext, source: SourceRecord): Promise<void> {
+  return putBack(context.fs, ownPath(context, source.trash), livePath(context, source));
 }
 
 async function clearOwnLink({ fs }: PublishContext, path: string, identity: FileIdentity): Promise<void> {
@@ -223,24 +186,15 @@ async function withdrawOutput(context: PublishContext, output: OutputRecord): Pr
 
 /**
  * fsync of the group's own folders first, then of the live directories: where a rename is two changes to the file
- * system, the new name must last before the old one goes.
+ * system, the new name must last before the old one goes. A live directory that somebody removed holds no name.
  */
 async function syncFolders(context: PublishContext, record: JournalRecord): Promise<void> {
   for (const part of ["out", "trash"]) await context.fs.sync(join(context.folder.path, part));
-  for (const folder of liveFolders(context, record)) await context.fs.sync(folder);
-}
-
-function liveFolders(context: PublishContext, { sources, outputs }: JournalRecord): ReadonlySet<string> {
-  return new Set([...sources, ...outputs].map((file) => dirname(livePath(context, file))));
-}
-
-/** A folder that is gone leads nowhere. */
-async function refuseLinked(fs: PublicationFs, folder: string): Promise<void> {
-  const real = await fs.realpath(folder).catch((error: unknown) => {
-    if (errno(error) === "ENOENT" || errno(error) === "ENOTDIR") return folder;
-    throw error;
-  });
-  if (real !== folder) throw new DriftError(folder, "is reached through a link");
+  for (const folder of liveFolders(context, record)) {
+    await context.fs.sync(folder).catch((error: unknown) => {
+      if (errno(error) !== "ENOENT") throw error;
+    });
+  }
 }
 
 /**
@@ -249,6 +203,7 @@ async function refuseLinked(fs: PublicationFs, folder: string): Promise<void> {
  */
 async function clean(context: PublishContext, record: JournalRecord): Promise<void> {
   const { fs, folder } = context;
+  await unlinkIfPresent(fs, unfinishedJournal(folder));
   for (const part of ["src", "tmp"]) await emptyFolder(fs, join(folder.path, part));
   // Until the outputs are recorded, all that lies there is what the engine wrote.
   if (record.outputs.length === 0) await emptyFolder(fs, join(folder.path, "out"));
@@ -256,14 +211,13 @@ async function clean(context: PublishContext, record: JournalRecord): Promise<vo
     const stage = await fs.lstat(ownPath(context, output.stage));
     if (stage !== null && isSame(stage, output)) await fs.unlink(ownPath(context, output.stage));
   }
-  if (record.state === "ROLLED_BACK" || record.state === "UNDONE") {
-    await mapLimit(record.sources, STEPS_AT_ONCE, async (source) => {
-      const live = await fs.lstat(livePath(context, source));
-      const trash = await fs.lstat(ownPath(context, source.trash));
-      const spare = live !== null && trash !== null && isSame(live, source) && isSame(trash, source);
-      if (spare) await fs.unlink(ownPath(context, source.trash));
-    });
-  }
+  const kept = record.state === "RETIRED" ? [] : record.sources;
+  await mapLimit(kept, STEPS_AT_ONCE, async (source) => {
+    const trash = await fs.lstat(ownPath(context, source.trash));
+    const live = await fs.lstat(livePath(context, source));
+    const spare = record.state === "PURGED" || (live !== null && isSame(live, source));
+    if (spare && trash !== null && isSame(trash, source)) await fs.unlink(ownPath(context, source.trash));
+  });
   // An undo withdraws the outputs into `out` and takes the originals from `trash`.
   const unneeded = record.state === "RETIRED" ? ["src", "tmp"] : GROUP_PARTS;
   for (const part of unneeded) await removeIfEmpty(fs, join(folder.path, part));
@@ -281,14 +235,6 @@ async function emptyFolder(fs: PublicationFs, folder: string): Promise<void> {
       await fs.rmdir(path);
     } else await unlinkIfPresent(fs, path);
   });
-}
-
-function livePath(context: PublishContext, file: { readonly path: string }): string {
-  return join(context.workspace.root, file.path);
-}
-
-function ownPath(context: PublishContext, name: string): string {
-  return join(context.folder.path, name);
 }
 
 function sourceAt(record: JournalRecord, index: number): SourceRecord {

@@ -16,7 +16,9 @@ import { failureText } from "./failure-text.ts";
 import type { FooterFacts } from "./footer.ts";
 import { writeJournal } from "./journal.ts";
 import { mapLimit } from "./map-limit.ts";
-import { DriftError, isSame, observe, type PublishContext, performSteps } from "./publish.ts";
+import { DriftError, isSame, observe } from "./observe.ts";
+import type { OpenWriters } from "./open-writers.ts";
+import { type PublishContext, performSteps } from "./publish.ts";
 import { type Checker, ValidationError, validate } from "./validate.ts";
 import { GROUP_PARTS } from "./workspace.ts";
 
@@ -26,6 +28,7 @@ export interface GroupRequest {
   /** Counts the groups of the run from 1. */
   readonly ordinal: number;
   readonly groupsInRun: number;
+  readonly planId: string;
   /** Ordinal in the run of the group's first output, from 1. */
   readonly firstOutput: number;
   readonly runId: string;
@@ -38,6 +41,7 @@ export interface GroupRequest {
   readonly keyValues: readonly KeyValue[];
   readonly running: RunningEngine;
   readonly checker: Checker;
+  readonly openWriters: OpenWriters;
   readonly signal: AbortSignal;
   readonly onProgress: (fraction: number) => void;
   readonly onPhase: (phase: Phase, durationMs: number) => void;
@@ -98,8 +102,10 @@ function newRecord(request: GroupRequest): JournalRecord {
     runId: request.runId,
     group: request.ordinal,
     groupsInRun: request.groupsInRun,
+    planId: request.planId,
     operation: "compact",
     state: "PREPARED",
+    stateSince: request.startedAt,
     root: { path: workspace.root, device: workspace.rootDevice, inode: workspace.rootInode },
     owner: request.owner,
     startedAt: request.startedAt,
@@ -135,6 +141,8 @@ async function snapshotSources(request: GroupRequest, record: JournalRecord): Pr
   const sources = await mapLimit(group.inputs, 16, async (planned, index): Promise<SourceRecord> => {
     const entry = await fs.lstat(join(workspace.root, planned.path));
     if (entry === null) throw new DriftError(planned.path, "is gone since the plan was made");
+    if (entry.device !== workspace.rootDevice)
+      throw new DriftError(planned.path, "lies on another device than the dataset");
     const { inode, sizeBytes, mtimeNs } = planned;
     const identity = { device: workspace.rootDevice, inode, sizeBytes, mtimeNs };
     if (!isSame(entry, identity)) throw new DriftError(planned.path, "has changed since the plan was made");
@@ -154,7 +162,16 @@ async function snapshotSources(request: GroupRequest, record: JournalRecord): Pr
       trash: `trash/${name}.pqtrash`,
     };
   });
+  await refuseWriters(request, sources);
   return { ...record, sources };
+}
+
+/** What is written after the swap would go to the retired file and be lost to view. */
+async function refuseWriters({ openWriters }: GroupRequest, sources: readonly SourceRecord[]): Promise<void> {
+  for (const [index, pid] of (await openWriters(sources)).entries()) {
+    if (pid !== null)
+      throw new DriftError(sources[index]?.path ?? "", `is open for writing by process ${pid}`);
+  }
 }
 
 /** What all files of a group have in common, read anew: engine and digest alike take columns by position. */
@@ -210,7 +227,8 @@ async function stage(request: GroupRequest, record: JournalRecord): Promise<Stag
     const files = await mapLimit(outputs, 4, (path, index) =>
       recordOutput(request, path, index, validated[index]),
     );
-    const next: JournalRecord = { ...record, state: "COMMIT", outputs: files };
+    const stateSince = new Date(context.now()).toISOString();
+    const next: JournalRecord = { ...record, state: "COMMIT", stateSince, outputs: files };
     request.signal.throwIfAborted();
     await writeJournal(fs, folder, next);
     return next;
@@ -302,10 +320,10 @@ async function recordOutput(
 
 /** Goes back from what is observed on disk; where that fails too, the outcome is unknown and nothing more is done. */
 async function giveUp(request: GroupRequest, record: JournalRecord, error: unknown): Promise<GroupOutcome> {
+  const { context } = request;
   const { aborted } = request.signal;
   const kind = aborted ? "cancelled" : "rolled_back";
   const reason = aborted ? "cancelled before it was published" : failureText(error, record);
-  const context = { ...request.context, checkCtime: false };
   try {
     if ((await context.fs.lstat(context.folder.path)) === null) return { kind, reason };
     const decision = decideRecovery(record, await observe(context, record), "back");

@@ -1,10 +1,19 @@
 import { dirname, join } from "node:path";
-import { type FileGroup, findDrift, formatSize, isAtRest, type JournalRecord, type Plan } from "@tamp/core";
+import {
+  type FileGroup,
+  findDrift,
+  formatSize,
+  isAtRest,
+  type JournalRecord,
+  type Plan,
+  type Policy,
+} from "@tamp/core";
 import type { Engine, EngineLimits, KeyValue, RunningEngine } from "./engine.ts";
 import { TampError } from "./errors.ts";
-import { readJournals } from "./journal.ts";
+import { type ReadableJournal, readableOf, readJournals } from "./journal.ts";
 import { type Maintenance, refuseHeldPartitions } from "./maintain.ts";
 import { mapLimit } from "./map-limit.ts";
+import { type PurgedRun, purgeRuns } from "./purge.ts";
 import { type GroupOutcome, type Phase, type PublishedOutput, runGroup } from "./run-group.ts";
 import type { Checker } from "./validate.ts";
 import { groupFolder, runFolder } from "./workspace.ts";
@@ -12,10 +21,14 @@ import { groupFolder, runFolder } from "./workspace.ts";
 export interface RunRequest {
   readonly held: Maintenance;
   readonly plan: Plan;
+  /** The plan's content hash: groups that an earlier run of the same plan has published are passed over. */
+  readonly planId: string;
   readonly engine: Engine;
   readonly limits: EngineLimits;
   readonly overlapMs: number;
   readonly createChecker: (deadlineMs: number) => Checker;
+  /** Why these groups may not be rewritten as the dataset is now, in words; null where they may. */
+  readonly refusalOf: (groups: readonly FileGroup[]) => Promise<string | null>;
   /** Key-value metadata that outputs of a schema class carry, as in one of its files. */
   readonly keyValuesOf: (schemaClass: string) => readonly KeyValue[];
   readonly signal: AbortSignal;
@@ -40,24 +53,37 @@ export interface RunReport {
   readonly phases: Readonly<Record<Phase, number>>;
   readonly durationMs: number;
   readonly duplicateWindowMs: number;
+  /** Runs whose originals were deleted before this one began. */
+  readonly purged: readonly PurgedRun[];
 }
 
 /**
  * Executes a plan group by group: each is staged, validated and published on its own, so that a failure or a
- * cancel costs its group only. The caller holds the lock. A plan whose sources have changed is refused whole.
+ * cancel costs its group only, and the same plan goes on with the others later. The caller holds the lock. A plan
+ * whose sources have changed is refused whole.
  */
 export async function executePlan(request: RunRequest): Promise<RunReport> {
   const { held, plan } = request;
   const begin = held.clock();
-  const run = new RunState(request, runIdAt(held));
+  const journals = readableOf(await readJournals(held.fs, held.workspaces));
+  const published = publishedGroups(journals, request.planId);
+  const remaining = plan.groups.filter((_, index) => !published.has(index + 1));
+  const run = new RunState(request, runIdAt(held), published, remaining);
   await refuseHeldPartitions(
     held,
     held.workspace.root,
-    plan.groups.map((group) => group.partition),
+    remaining.map((group) => group.partition),
   );
-  const refusal = (await unfinishedRefusal(held, plan.groups)) ?? (await driftOf(held, plan.groups));
+  const refusal =
+    finishedRefusal(published, remaining) ??
+    unfinishedRefusal(journals, remaining) ??
+    (await request.refusalOf(remaining)) ??
+    (await driftOf(held, remaining));
   if (refusal !== null) return run.report("refused", refusal, begin);
-  await checkSpace(held, plan);
+  const { purged, refusal: full } = await makeRoom(held, plan.policy, remaining);
+  run.purged = purged;
+  if (full !== null) return run.report("refused", full, begin);
+  await checkSpace(held, plan, remaining);
   await held.fs.mkdir(runFolder(held.workspace, run.runId));
   await held.fs.sync(dirname(runFolder(held.workspace, run.runId)));
   const checker = request.createChecker(request.limits.deadlineMs);
@@ -79,16 +105,50 @@ function runIdAt({ now, randomHex }: Maintenance): string {
   return `${at}${randomHex(3)}`;
 }
 
+/** Ordinal of each group that a run of this plan has published and nobody has undone → that run. */
+function publishedGroups(journals: readonly ReadableJournal[], planId: string): ReadonlyMap<number, string> {
+  const done = journals.filter(
+    ({ record }) => record.planId === planId && (record.state === "RETIRED" || record.state === "PURGED"),
+  );
+  return new Map(done.map(({ group, runId }) => [group, runId]));
+}
+
+function finishedRefusal(
+  published: ReadonlyMap<number, string>,
+  remaining: readonly FileGroup[],
+): string | null {
+  const [runId] = published.values();
+  return remaining.length > 0 || runId === undefined ? null : `run ${runId} has carried out this plan`;
+}
+
+/** Deletes what is past its retention, and refuses what would not fit below the bound on retained originals. */
+async function makeRoom(
+  held: Maintenance,
+  { retentionMs, maxRetainedBytes }: Policy,
+  groups: readonly FileGroup[],
+): Promise<{ readonly purged: readonly PurgedRun[]; readonly refusal: string | null }> {
+  const incomingBytes = groups.reduce((sum, group) => sum + group.inputBytes, 0);
+  const retention = { retentionMs, maxRetainedBytes };
+  const { runs, retainedBytes } = await purgeRuns(held, { kind: "due", retention, incomingBytes }, false);
+  if (maxRetainedBytes === null || retainedBytes + incomingBytes <= maxRetainedBytes)
+    return { purged: runs, refusal: null };
+  const [incoming, retained, most] = [incomingBytes, retainedBytes, maxRetainedBytes].map(formatSize);
+  const refusal = `the run would keep ${incoming} of originals beside the ${retained} of earlier runs, and at most ${most} may be kept: plan less, raise --max-retained, or purge earlier runs`;
+  return { purged: runs, refusal };
+}
+
 /**
  * A group that recovery could not bring to rest may stand in the dataset twice: rewriting its files would make the
  * doubled rows last. In words; null where the plan touches no such file.
  */
-async function unfinishedRefusal(held: Maintenance, groups: readonly FileGroup[]): Promise<string | null> {
+function unfinishedRefusal(
+  journals: readonly ReadableJournal[],
+  groups: readonly FileGroup[],
+): string | null {
   const owners = new Map<string, string>();
-  const journals = await mapLimit(held.workspaces, 4, (workspace) => readJournals(held.fs, workspace));
-  for (const found of journals.flat()) {
-    if (found.kind !== "journal" || isAtRest(found.record)) continue;
-    const { sources, outputs, runId } = found.record;
+  for (const { record } of journals) {
+    if (isAtRest(record)) continue;
+    const { sources, outputs, runId } = record;
     for (const { path } of [...sources, ...outputs]) owners.set(path, runId);
   }
   const first = groups.flatMap((group) => group.inputs).find(({ path }) => owners.has(path));
@@ -110,12 +170,20 @@ async function driftOf(held: Maintenance, groups: readonly FileGroup[]): Promise
   return `the plan is stale: ${first.path} ${what}${more}; make a new plan`;
 }
 
-async function checkSpace({ fs, workspace }: Maintenance, plan: Plan): Promise<void> {
+/** The outputs stand beside the originals until these are purged. */
+async function checkSpace(
+  { fs, workspace }: Maintenance,
+  { groups, estimate }: Plan,
+  remaining: readonly FileGroup[],
+): Promise<void> {
+  const bytesOf = (some: readonly FileGroup[]): number =>
+    some.reduce((sum, group) => sum + group.inputBytes, 0);
+  const needed = Math.ceil(estimate.neededBytes * (bytesOf(remaining) / Math.max(1, bytesOf(groups))));
   const free = await fs.freeBytes(workspace.folder);
-  if (plan.estimate.neededBytes <= free) return;
+  if (needed <= free) return;
   throw new TampError(
     "NotEnoughSpace",
-    `the run needs about ${formatSize(plan.estimate.neededBytes)} beside the originals and ${formatSize(free)} are free`,
+    `the run needs about ${formatSize(needed)} beside the originals and ${formatSize(free)} are free`,
     { hint: "free space, or plan less with --partition or --max-bytes" },
   );
 }
@@ -125,7 +193,10 @@ const NOT_BEGUN: GroupOutcome = { kind: "cancelled", reason: "cancelled before i
 /** What accumulates over the groups of one run. */
 class RunState {
   readonly runId: string;
+  purged: readonly PurgedRun[] = [];
   private readonly request: RunRequest;
+  private readonly published: ReadonlyMap<number, string>;
+  private readonly remaining: readonly FileGroup[];
   private readonly groups: GroupReport[] = [];
   private readonly records: JournalRecord[] = [];
   private readonly phases: Record<Phase, number> = { pin: 0, rewrite: 0, validate: 0, sync: 0, publish: 0 };
@@ -134,14 +205,23 @@ class RunState {
   private doneBytes = 0;
   private outputs = 0;
 
-  constructor(request: RunRequest, runId: string) {
+  constructor(
+    request: RunRequest,
+    runId: string,
+    published: ReadonlyMap<number, string>,
+    remaining: readonly FileGroup[],
+  ) {
     this.request = request;
     this.runId = runId;
-    this.totalBytes = request.plan.groups.reduce((sum, group) => sum + group.inputBytes, 0);
+    this.published = published;
+    this.remaining = remaining;
+    this.totalBytes = remaining.reduce((sum, group) => sum + group.inputBytes, 0);
   }
 
   async step(group: FileGroup, index: number, checker: Checker): Promise<void> {
     const { signal } = this.request;
+    const before = this.published.get(index + 1);
+    if (before !== undefined) return this.passOver(group, before);
     const outcome: GroupOutcome = signal.aborted ? NOT_BEGUN : await this.rewrite(group, index, checker);
     if (outcome.kind === "published") this.records.push(outcome.record);
     else await this.dropEngine();
@@ -156,6 +236,12 @@ class RunState {
     this.outputs += group.outputRows.length;
     this.doneBytes += group.inputBytes;
     this.tell(0, 0);
+  }
+
+  private passOver({ partition, inputs, inputBytes, outputRows }: FileGroup, runId: string): void {
+    const reason = `published by run ${runId}`;
+    this.groups.push({ partition, kind: "skipped", reason, inputs: inputs.length, inputBytes, outputs: [] });
+    this.outputs += outputRows.length;
   }
 
   private async rewrite(group: FileGroup, index: number, checker: Checker): Promise<GroupOutcome> {
@@ -174,11 +260,13 @@ class RunState {
           ...held,
           folder: groupFolder(held.workspace, this.runId, index + 1),
           overlapMs,
-          checkCtime: true,
+          identity: "run",
         },
+        openWriters: held.openWriters,
         group,
         ordinal: index + 1,
-        groupsInRun: plan.groups.length,
+        groupsInRun: this.remaining.length,
+        planId: this.request.planId,
         firstOutput: this.outputs + 1,
         runId: this.runId,
         engine: `${engine.name} ${engine.version}`,
@@ -205,7 +293,8 @@ class RunState {
 
   private tell(fraction: number, bytes: number): void {
     const share = this.totalBytes === 0 ? 1 : (this.doneBytes + fraction * bytes) / this.totalBytes;
-    const done = `${this.groups.length} of ${this.request.plan.groups.length} groups`;
+    const settled = this.groups.length - (this.request.plan.groups.length - this.remaining.length);
+    const done = `${Math.max(0, settled)} of ${this.remaining.length} groups`;
     this.request.onProgress(Math.min(100, Math.round(share * 100)), done);
   }
 
@@ -225,18 +314,21 @@ class RunState {
     return {
       kind: kind ?? runKind(this.groups.map((group) => group.kind)),
       runId: this.runId,
-      reason: reason ?? this.groups.find((group) => group.reason !== null)?.reason ?? null,
+      reason: reason ?? this.groups.find(({ kind }) => !DONE.includes(kind))?.reason ?? null,
       groups: this.groups,
       records: this.records,
       phases: this.phases,
       durationMs: Math.round(this.request.held.clock() - begin),
       duplicateWindowMs: Math.max(0, ...this.records.map((record) => record.duplicateWindowMs)),
+      purged: this.purged,
     };
   }
 }
 
+const DONE: readonly GroupReport["kind"][] = ["published", "skipped"];
+
 function runKind(kinds: readonly GroupReport["kind"][]): RunReport["kind"] {
-  if (kinds.every((kind) => kind === "published")) return "published";
+  if (kinds.every((kind) => DONE.includes(kind))) return "published";
   if (kinds.includes("unknown")) return "unknown";
   if (kinds.includes("published")) return "partly_published";
   return kinds.includes("cancelled") ? "cancelled" : "rolled_back";

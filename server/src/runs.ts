@@ -1,12 +1,16 @@
-import type { FileIdentity, JournalRecord } from "@tamp/core";
-import type { PublicationFs } from "./fs.ts";
-import { readJournals } from "./journal.ts";
-import type { Workspace } from "./workspace.ts";
+import { type FileIdentity, isAtRest, type JournalRecord } from "@tamp/core";
+import { type FoundJournal, readableOf, readJournals } from "./journal.ts";
+import { readOwner } from "./lock.ts";
+import { allWorkspaces, type Ports } from "./maintain.ts";
+import { runFolder, type Workspace } from "./workspace.ts";
 
 export type RunState =
+  /** Its process holds the lock. */
+  | "running"
   | "published"
   | "partly_published"
   | "undone"
+  | "purged"
   | "rolled_back"
   | "interrupted"
   | "quarantined";
@@ -26,25 +30,45 @@ export interface RunFacts {
   readonly rows: number;
   readonly partitions: readonly string[];
   readonly retainedBytes: number;
+  /** When its latest group came into the state it is in: ISO 8601, UTC. */
+  readonly stateSince: string;
+  readonly duplicateWindowMs: number;
+  /** Folder with its journals and originals. */
+  readonly folder: string;
+  /** Groups that recovery would judge: not at rest, and nobody is at work on them. */
+  readonly interruptedGroups: number;
+  readonly reason: string | null;
 }
 
-/** Runs of a workspace, newest first. */
-export async function listRuns(fs: PublicationFs, workspace: Workspace): Promise<readonly RunFacts[]> {
-  const byRun = new Map<string, JournalRecord[]>();
-  const damaged = new Set<string>();
-  for (const found of await readJournals(fs, workspace)) {
-    const runId = found.kind === "journal" ? found.record.runId : found.runId;
-    const records = byRun.get(runId) ?? [];
-    byRun.set(runId, records);
-    if (found.kind === "journal") records.push(found.record);
-    if (found.kind === "damaged") damaged.add(runId);
+/** Every run of a root, whatever workspace it was made in, newest first. */
+export async function listRuns(ports: ListPorts, workspace: Workspace): Promise<readonly RunFacts[]> {
+  const { fs } = ports;
+  const holder = await holderOf(ports, workspace);
+  const byRun = new Map<string, FoundJournal[]>();
+  for (const found of await readJournals(fs, await allWorkspaces(fs, workspace))) {
+    const group = byRun.get(found.runId) ?? [];
+    byRun.set(found.runId, group);
+    group.push(found);
   }
-  const runs = [...byRun].map(([runId, records]) => runFacts(runId, records, damaged.has(runId)));
-  return runs.sort((a, b) => (a.runId < b.runId ? 1 : -1));
+  return [...byRun.values()].map((journals) => runFacts(journals, holder)).reverse();
 }
 
-function runFacts(runId: string, records: readonly JournalRecord[], damaged: boolean): RunFacts {
-  const state = damaged ? "quarantined" : runState(records);
+type ListPorts = Pick<Ports, "fs" | "processes">;
+
+/** Nonce of the lock of a living process; null where nobody is at work or the lock cannot be read. */
+async function holderOf({ fs, processes }: ListPorts, { lock }: Workspace): Promise<string | null> {
+  const owner = await readOwner(fs, lock).catch(() => null);
+  return owner === null || (await processes.isDead(owner)) ? null : owner.nonce;
+}
+
+function runFacts(journals: readonly FoundJournal[], holder: string | null): RunFacts {
+  const { runId, workspace } = journals[0] as FoundJournal;
+  const records = readableOf(journals).map(({ record }) => record);
+  const damaged = journals.find((found) => found.kind === "damaged");
+  const running =
+    holder !== null && records.some(({ owner, state }) => owner === holder || state === "UNDOING");
+  const open = journals.filter((found) => found.kind !== "journal" || !isAtRest(found.record)).length;
+  const state = damaged !== undefined ? "quarantined" : running ? "running" : runState(records);
   const counted = records.filter((record) => record.state !== "ROLLED_BACK" && record.state !== "PREPARED");
   const sources = counted.flatMap((record) => record.sources);
   const outputs = counted.flatMap((record) => record.outputs);
@@ -55,7 +79,7 @@ function runFacts(runId: string, records: readonly JournalRecord[], damaged: boo
     operation: "compact",
     startedAt: records[0]?.startedAt ?? "",
     engine: records[0]?.engine ?? "",
-    groups: records.length,
+    groups: journals.length,
     inputFiles: sources.length,
     inputBytes: sumBytes(sources),
     outputFiles: outputs.length,
@@ -63,6 +87,15 @@ function runFacts(runId: string, records: readonly JournalRecord[], damaged: boo
     rows: outputs.reduce((sum, output) => sum + output.rows, 0),
     partitions: [...new Set(records.map((record) => record.partition))],
     retainedBytes: sumBytes(retired),
+    stateSince:
+      records
+        .map((record) => record.stateSince ?? "")
+        .sort()
+        .at(-1) ?? "",
+    duplicateWindowMs: Math.max(0, ...records.map((record) => record.duplicateWindowMs)),
+    folder: runFolder(workspace, runId),
+    interruptedGroups: running ? 0 : open,
+    reason: damaged === undefined ? null : `${damaged.folder.journal}: ${damaged.reason}`,
   };
 }
 
@@ -72,16 +105,20 @@ function sumBytes(files: readonly FileIdentity[]): number {
 
 function runState(records: readonly JournalRecord[]): RunState {
   const states = records.map((record) => record.state);
-  if (states.some((state) => ["PREPARED", "COMMIT", "UNDOING"].includes(state))) return "interrupted";
-  const published = states.filter((state) => state === "RETIRED").length;
+  if (records.length === 0 || !records.every(isAtRest)) return "interrupted";
+  const purged = states.filter((state) => state === "PURGED").length;
+  if (purged > 0 && !states.includes("RETIRED")) return "purged";
+  const published = purged + states.filter((state) => state === "RETIRED").length;
   const planned = Math.max(...records.map((record) => record.groupsInRun));
   if (published > 0) return published < planned ? "partly_published" : "published";
   return states.includes("UNDONE") ? "undone" : "rolled_back";
 }
 
+const PUBLISHED: readonly RunState[] = ["published", "partly_published", "purged"];
+
 /** Output bytes per input byte over the latest published runs; null before the first. */
 export function learnedRatio(runs: readonly RunFacts[]): number | null {
-  const recent = runs.filter((run) => run.state.endsWith("published") && run.inputBytes > 0).slice(0, 5);
+  const recent = runs.filter((run) => PUBLISHED.includes(run.state) && run.inputBytes > 0).slice(0, 5);
   if (recent.length === 0) return null;
   const input = recent.reduce((sum, run) => sum + run.inputBytes, 0);
   return recent.reduce((sum, run) => sum + run.outputBytes, 0) / input;

@@ -23,6 +23,8 @@ export interface ScannedFile {
   readonly path: string;
   readonly stamp: Stamp;
   readonly changedMs: number;
+  /** A mount lies between the root and this file. */
+  readonly otherDevice: boolean;
   /** Why this name cannot be handled at all, or null. */
   readonly unsupported: string | null;
 }
@@ -57,7 +59,8 @@ const ENTRIES_PER_PART = 2000;
  * mounts show is visited once. What vanishes during the walk is as if it had never been there.
  */
 export function* scan(request: ScanRequest, beat: Beat): Generator<ScanPart> {
-  const walk: Walk = { request, beat, visited: new Set(), directories: [], files: [] };
+  const rootDevice = statSync(request.root, { bigint: true, throwIfNoEntry: false })?.dev.toString() ?? "";
+  const walk: Walk = { request, beat, rootDevice, visited: new Set(), directories: [], files: [] };
   const pending = [...request.directories].sort().reverse();
   for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
     const found = listDirectory(walk, path);
@@ -75,6 +78,7 @@ export function* scan(request: ScanRequest, beat: Beat): Generator<ScanPart> {
 interface Walk {
   readonly request: ScanRequest;
   readonly beat: Beat;
+  readonly rootDevice: string;
   readonly visited: Set<string>;
   readonly directories: ScannedDirectory[];
   readonly files: ScannedFile[];
@@ -126,7 +130,8 @@ function visitEntry(walk: Walk, listing: Listing, name: string): void {
 }
 
 function scannedFile(walk: Walk, path: string, stamp: Stamp, unsupported: string | null): ScannedFile {
-  return { path, stamp, changedMs: changedMs(stamp, walk.request.nowMs), unsupported };
+  const otherDevice = stamp.device !== walk.rootDevice;
+  return { path, stamp, changedMs: changedMs(stamp, walk.request.nowMs), otherDevice, unsupported };
 }
 
 /** The later of mtime and ctime; an mtime in the future was set by hand and says nothing. */

@@ -124,6 +124,55 @@ describe("gates", () => {
   ])("$name", check);
 });
 
+const twin: Given = { ...small, inode: "7" };
+
+describe("a file that cannot be swapped by itself", () => {
+  test.each<Row>([
+    {
+      name: "one file under two names",
+      files: { a: twin, b: twin, c: small, d: small },
+      groups: ["c d > 200 (small_files)"],
+      skipped: { a: "hard_linked", b: "hard_linked" },
+    },
+    {
+      name: "also in two directories, of which one is filtered out",
+      files: { "x/a": twin, "x/b": small, "x/c": small, "y/a": twin },
+      input: { filters: [parsePartitionFilter("x")].filter((filter) => filter !== null) },
+      groups: ["x/b x/c > 200 (small_files)"],
+      skipped: { "x/a": "hard_linked", "y/a": "filtered_out" },
+    },
+    {
+      name: "on another device, where the same inode is another file",
+      files: { a: twin, b: { ...twin, otherDevice: true }, c: small },
+      groups: ["a c > 200 (small_files)"],
+      skipped: { b: "other_device" },
+    },
+    {
+      name: "inodes that differ beyond what a double tells apart",
+      files: {
+        a: { ...small, inode: "18446744073709551614" },
+        b: { ...small, inode: "18446744073709551615" },
+      },
+      groups: ["a b > 200 (small_files)"],
+    },
+    {
+      name: "what else is wrong comes first",
+      files: { a: { ...twin, changedMs: NOW_MS }, b: { ...twin, schemaClass: "z" } },
+      input: { unsupportedClasses: new Map([["z", "why"]]) },
+      skipped: { a: "unsettled", b: "unsupported" },
+    },
+  ])("$name", check);
+
+  test("names another of its names", () => {
+    const files = ["c", "a", "b"].map((name) => readable({ path: `${name}.parquet`, ...twin }));
+    expect(planCompaction(inputOf(files)).skipped.map(({ detail }) => detail)).toEqual([
+      "the same file as b.parquet",
+      "the same file as a.parquet",
+      "the same file as a.parquet",
+    ]);
+  });
+});
+
 describe("grouping", () => {
   test.each<Row>([
     {

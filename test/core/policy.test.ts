@@ -19,6 +19,8 @@ test("the defaults", () => {
     allow: [],
     maxRunBytes: null,
     maxRunGroups: null,
+    retentionMs: 604_800_000,
+    maxRetainedBytes: null,
   });
 });
 
@@ -38,6 +40,9 @@ describe("bad values are named with their threshold", () => {
     [{ settleMs: -1 }, ["settleMs"]],
     [{ maxRunBytes: "0MiB" }, ["maxRunBytes"]],
     [{ maxRunGroups: Number.POSITIVE_INFINITY }, ["maxRunGroups"]],
+    [{ retentionMs: -1 }, ["retentionMs"]],
+    [{ maxRetained: "0" }, ["maxRetained"]],
+    [{ maxRetained: "7d" }, ["maxRetained"]],
     [{ compression: "lzo" }, ["compression"]],
     [{ compression: "ZSTD" }, ["compression"]],
     [{ allow: ["int96", "everything"] }, ["allow"]],
@@ -51,10 +56,10 @@ describe("bad values are named with their threshold", () => {
     for (const { threshold, message } of problems) expect(message).toContain(threshold);
   });
 
-  const waits = new Set<string>(["minAgeMs", "settleMs"]);
+  const times = new Set<string>(["minAgeMs", "settleMs", "retentionMs"]);
   test.each(Object.keys(POLICY_OPTIONS) as (keyof typeof POLICY_OPTIONS)[])("%s: zero and less", (name) => {
     fc.assert(
-      fc.property(fc.integer({ max: waits.has(name) ? -1 : 0 }), (value) => {
+      fc.property(fc.integer({ max: times.has(name) ? -1 : 0 }), (value) => {
         const result = resolvePolicy({ [name]: value });
         expect(result.kind === "invalid" && result.problems.map(({ threshold }) => threshold)).toEqual([
           name,
@@ -67,9 +72,10 @@ describe("bad values are named with their threshold", () => {
 
 test.each<readonly [PolicyInput, Partial<ReturnType<typeof policyOf>>]>([
   [
-    { minAgeMs: 0, settleMs: 0 },
-    { minAgeMs: 0, settleMs: 0 },
+    { minAgeMs: 0, settleMs: 0, retentionMs: 0 },
+    { minAgeMs: 0, settleMs: 0, retentionMs: 0 },
   ],
+  [{ maxRetained: "2MB" }, { maxRetainedBytes: 2_000_000 }],
   [{ targetSize: "1MB" }, { targetBytes: 1_000_000, smallFileBytes: 750_000, oversizeBytes: 1_800_000 }],
   [{ targetSize: 1 }, { targetBytes: 1, smallFileBytes: 1, oversizeBytes: 2 }],
   [{ targetSize: "1MiB", smallFile: "1MiB" }, { smallFileBytes: MIB }],

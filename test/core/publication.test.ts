@@ -1,4 +1,5 @@
 import {
+  decidePurge,
   decideRecovery,
   decideUndo,
   type JournalRecord,
@@ -8,6 +9,7 @@ import {
   type PublicationStep,
   publishSteps,
   type RecoveryDecision,
+  type TrashPresence,
 } from "@tamp/core";
 import { describe, expect, test } from "vitest";
 import {
@@ -206,6 +208,22 @@ describe("somebody else at work in the middle of a publication", () => {
     meddle(taken(`trash${index}`), { foreign: `trash${index}` });
   });
 
+  test.each([0, 1])("a file that took the place of source %d at the moment of its rename", (index) => {
+    const raced = (world: World): World | null => {
+      const trash = `trash${index}`;
+      if (world.names.get(trash) !== `S${index}` || world.names.has(`source${index}`)) return null;
+      return tamper(world, trash, "X");
+    };
+    const worlds = passedWorlds(record).flatMap((world) => raced(world) ?? []);
+    expect(worlds.length).toBeGreaterThan(2);
+    for (const world of worlds.filter(({ state }) => state === "COMMIT")) {
+      const oracle = oracleOf(2, 2, { exempt: (i) => i === index });
+      const end = runSteps(world, stepsOf(decide(world, record)), oracle, () => undefined);
+      expect([end.names.get(`source${index}`), end.state]).toEqual(["X", "ROLLED_BACK"]);
+      recover(world, oracle, 1);
+    }
+  });
+
   test.each(["source0", "source1", "output0", "output1"])(
     "the run itself meets another file at %s",
     (name) => {
@@ -232,8 +250,9 @@ function stepsOf(decision: RecoveryDecision): readonly PublicationStep[] {
 }
 
 type Names = readonly [Presence, Presence];
+type SourceNames = readonly [Presence, TrashPresence];
 
-function found(sources: readonly Names[], outputs: readonly Names[]): Observation {
+function found(sources: readonly SourceNames[], outputs: readonly Names[]): Observation {
   return {
     sources: sources.map(([live, trash]) => ({ live, trash })),
     outputs: outputs.map(([live, stage]) => ({ live, stage })),
@@ -246,61 +265,84 @@ const STAGED: Names = ["missing", "ours"];
 const LINKED: Names = ["ours", "ours"];
 
 describe("the table of recovery", () => {
-  const rows: readonly (readonly [JournalState, readonly Names[], readonly Names[], string, string])[] = [
-    ["PREPARED", [OURS, OURS], [], "discard", "write_state clean"],
-    ["PREPARED", [OURS, ["missing", "ours"]], [], "quarantine", ""],
-    ["COMMIT", [OURS, OURS], [STAGED], "roll_back", "sync sync write_state clean"],
-    ["COMMIT", [OURS, OURS], [LINKED], "roll_back", "sync withdraw_output sync write_state clean"],
-    ["COMMIT", [RETIRED, OURS], [LINKED], "roll_forward", "sync retire_source sync write_state clean"],
-    ["COMMIT", [RETIRED, RETIRED], [LINKED], "roll_forward", "sync sync write_state clean"],
+  const rows: readonly (readonly [JournalState, readonly SourceNames[], readonly Names[], string, string])[] =
     [
-      "COMMIT",
-      [["other", "ours"], OURS],
-      [LINKED],
-      "roll_forward",
-      "sync retire_source sync write_state clean",
-    ],
-    [
-      "COMMIT",
-      [RETIRED, ["other", "missing"]],
-      [LINKED],
-      "undo",
-      "restore_source sync wait_overlap withdraw_output sync write_state clean",
-    ],
-    ["COMMIT", [RETIRED, ["missing", "missing"]], [LINKED], "quarantine", ""],
-    [
-      "COMMIT",
-      [RETIRED, ["ours", "other"]],
-      [LINKED],
-      "undo",
-      "restore_source sync wait_overlap withdraw_output sync write_state clean",
-    ],
-    ["COMMIT", [RETIRED, RETIRED], [STAGED], "roll_forward", "link_output sync sync write_state clean"],
-    [
-      "COMMIT",
-      [RETIRED, RETIRED],
-      [["missing", "missing"]],
-      "undo",
-      "restore_source restore_source sync wait_overlap sync write_state clean",
-    ],
-    ["COMMIT", [RETIRED, ["missing", "other"]], [LINKED], "quarantine", ""],
-    ["COMMIT", [RETIRED, RETIRED], [], "quarantine", ""],
-    ["COMMIT", [["missing", "missing"], OURS], [LINKED], "quarantine", ""],
-    ["COMMIT", [["missing", "missing"], OURS], [STAGED], "roll_back", "sync sync write_state clean"],
-    [
-      "UNDOING",
-      [RETIRED, OURS],
-      [LINKED],
-      "undo",
-      "restore_source sync wait_overlap withdraw_output sync write_state clean",
-    ],
-    ["UNDOING", [["ours", "ours"]], [["missing", "ours"]], "roll_back", "sync sync write_state clean"],
-    ["UNDOING", [["missing", "missing"]], [LINKED], "quarantine", ""],
-    ["UNDOING", [["other", "ours"]], [LINKED], "quarantine", ""],
-    ["RETIRED", [RETIRED], [OURS], "at_rest", ""],
-    ["UNDONE", [OURS], [["missing", "missing"]], "at_rest", ""],
-    ["ROLLED_BACK", [OURS], [["missing", "missing"]], "at_rest", ""],
-  ];
+      ["PREPARED", [OURS, OURS], [], "discard", "write_state clean"],
+      ["PREPARED", [OURS, ["missing", "ours"]], [], "quarantine", ""],
+      ["COMMIT", [OURS, OURS], [STAGED], "roll_back", "sync sync write_state clean"],
+      ["COMMIT", [OURS, OURS], [LINKED], "roll_back", "sync withdraw_output sync write_state clean"],
+      ["COMMIT", [RETIRED, OURS], [LINKED], "roll_forward", "sync retire_source sync write_state clean"],
+      ["COMMIT", [RETIRED, RETIRED], [LINKED], "roll_forward", "sync sync write_state clean"],
+      [
+        "COMMIT",
+        [["other", "ours"], OURS],
+        [LINKED],
+        "roll_forward",
+        "sync retire_source sync write_state clean",
+      ],
+      [
+        "COMMIT",
+        [RETIRED, ["other", "missing"]],
+        [LINKED],
+        "undo",
+        "restore_source sync wait_overlap withdraw_output sync write_state clean",
+      ],
+      ["COMMIT", [RETIRED, ["missing", "missing"]], [LINKED], "quarantine", ""],
+      [
+        "COMMIT",
+        [RETIRED, ["ours", "other"]],
+        [LINKED],
+        "undo",
+        "restore_source sync wait_overlap withdraw_output sync write_state clean",
+      ],
+      [
+        "COMMIT",
+        [RETIRED, RETIRED],
+        [STAGED],
+        "roll_forward",
+        "link_output sync wait_overlap sync write_state clean",
+      ],
+      [
+        "COMMIT",
+        [RETIRED, RETIRED],
+        [["missing", "missing"]],
+        "undo",
+        "restore_source restore_source sync wait_overlap sync write_state clean",
+      ],
+      ["COMMIT", [RETIRED, ["missing", "other"]], [LINKED], "quarantine", ""],
+      [
+        "COMMIT",
+        [RETIRED, ["missing", "stray"]],
+        [LINKED],
+        "undo",
+        "return_stray restore_source sync wait_overlap withdraw_output sync write_state clean",
+      ],
+      [
+        "COMMIT",
+        [OURS, ["other", "stray"]],
+        [LINKED],
+        "roll_back",
+        "return_stray sync withdraw_output sync write_state clean",
+      ],
+      ["UNDOING", [RETIRED, ["missing", "stray"]], [LINKED], "quarantine", ""],
+      ["COMMIT", [RETIRED, RETIRED], [], "quarantine", ""],
+      ["COMMIT", [["missing", "missing"], OURS], [LINKED], "quarantine", ""],
+      ["COMMIT", [["missing", "missing"], OURS], [STAGED], "roll_back", "sync sync write_state clean"],
+      [
+        "UNDOING",
+        [RETIRED, OURS],
+        [LINKED],
+        "undo",
+        "restore_source sync wait_overlap withdraw_output sync write_state clean",
+      ],
+      ["UNDOING", [["ours", "ours"]], [["missing", "ours"]], "roll_back", "sync sync write_state clean"],
+      ["UNDOING", [["missing", "missing"]], [LINKED], "quarantine", ""],
+      ["UNDOING", [["other", "ours"]], [LINKED], "quarantine", ""],
+      ["RETIRED", [RETIRED], [OURS], "at_rest", ""],
+      ["UNDONE", [OURS], [["missing", "missing"]], "at_rest", ""],
+      ["PURGED", [RETIRED], [OURS], "at_rest", ""],
+      ["ROLLED_BACK", [OURS], [["missing", "missing"]], "at_rest", ""],
+    ];
   test.each(rows)("%s, sources %j, outputs %j: %s", (state, sources, outputs, kind, steps) => {
     const record = { ...recordOf(sources.length, outputs.length), state };
     const decision = decideRecovery(record, found(sources, outputs));
@@ -317,6 +359,24 @@ describe("the table of recovery", () => {
     expect(decideRecovery(recordOf(2, 1), observation, "forward").kind).toBe("roll_forward");
     expect(decideRecovery(recordOf(2, 1), observation, "back").kind).toBe("undo");
   });
+
+  test("a run that may have written RETIRED takes it back before it goes back", () => {
+    const decision = decideRecovery(recordOf(2, 1), found([RETIRED, RETIRED], [LINKED]), "back");
+    expect(stepsOf(decision)[0]).toEqual({ kind: "write_state", state: "COMMIT" });
+  });
+});
+
+test.each<readonly [JournalState, readonly SourceNames[], string]>([
+  ["RETIRED", [RETIRED, RETIRED], "purge"],
+  ["RETIRED", [RETIRED, ["missing", "missing"]], "purge"],
+  ["RETIRED", [RETIRED, ["missing", "other"]], "source1 was changed"],
+  ["RETIRED", [RETIRED, ["missing", "stray"]], "source1 was changed"],
+  ["COMMIT", [RETIRED], "not RETIRED"],
+  ["UNDONE", [OURS], "not RETIRED"],
+])("purge of %s, sources %j: %s", (state, sources, expected) => {
+  const record = { ...recordOf(sources.length, 1), state };
+  const decision = decidePurge(record, found(sources, [OURS]));
+  expect(decision.kind === "refused" ? decision.reason : decision.kind).toContain(expected);
 });
 
 test.each<readonly [JournalState, readonly Names[], readonly Names[], string]>([

@@ -5,6 +5,7 @@ import {
   locked,
   NOTHING,
   PLAN,
+  PURGE,
   planFile,
   planOf,
   RESULT,
@@ -28,6 +29,8 @@ describe("machine output", () => {
     ["runs events --json", { runs: [RUN] }],
     ["undo events --json", UNDONE],
     ["recover events --json", { kind: "nothing_to_do", groups: [] }],
+    ["purge events --json --dry-run", PURGE],
+    ["purge events --json", { ...PURGE, dryRun: false }],
     ["version --json", { version: "1.2.3" }],
   ];
 
@@ -54,6 +57,9 @@ describe("machine output", () => {
     ["plan events --json --out p", "IoError", { files: { "/data/p": "mine" } }],
     ["plan events --json --allow schema-union", "Usage"],
     ["stats events --json --wrong", "Usage"],
+    ["purge events --json --run r1 --all", "Usage"],
+    ["purge events --json --retention soon", "Usage"],
+    ["purge events --json", "Locked", { answers: { "tamp/purge": locked } }],
     ["nothing --json", "Usage"],
     ["plan events --json --target-rows many", "Usage"],
   ];
@@ -82,7 +88,7 @@ describe("flags", () => {
     const line =
       "plan events --target-size 128MB --target-rows 9 --min-files 3 --small-file 1MiB --min-age 0 " +
       "--rows-per-group 4096 --compression zstd --allow int96 --allow metadata:x --settle 0 " +
-      "--max-bytes 1GB --max-groups 2 --workspace ws --partition day=1 --partition day=2/hour=3";
+      "--max-bytes 1GB --max-groups 2 --retention 12h --max-retained 5GB --workspace ws --partition day=1 --partition day=2/hour=3";
     const [open, , plan] = (await run(line)).calls;
     expect(open?.params).toEqual({
       dataset: ROOT,
@@ -101,6 +107,8 @@ describe("flags", () => {
         settleMs: 0,
         maxRunBytes: "1GB",
         maxRunGroups: 2,
+        retentionMs: 43_200_000,
+        maxRetained: "5GB",
       },
     });
     expect(plan?.params).toEqual({
@@ -112,14 +120,31 @@ describe("flags", () => {
   });
 
   it("hands limits of a run to execute, and leaves bad thresholds to the daemon", async () => {
-    const { calls } = await run("compact events --yes --memory-limit 512MB --overlap 0 --target-rows -5");
+    const { calls } = await run(
+      "compact events --yes --memory-limit 512MB --overlap 0 --target-rows -5 --min-age -1",
+    );
     expect(calls.at(-1)?.params).toEqual({
       dataset: ROOT,
       planId: PLAN.planId,
       memoryLimit: "512MB",
       overlapMs: 0,
     });
-    expect(calls[0]?.params).toMatchObject({ policy: { targetRows: -5 } });
+    expect(calls[0]?.params).toMatchObject({ policy: { targetRows: -5, minAgeMs: -1 } });
+  });
+
+  it.each([
+    ["90", 90],
+    ["0", 0],
+    ["250ms", 250],
+    ["1.5s", 1500],
+    ["30min", 1_800_000],
+    ["1h", 3_600_000],
+    ["7d", 604_800_000],
+  ])("takes %s for a time", async (text, ms) => {
+    const line = `compact events --yes --min-age ${text} --settle ${text} --retention ${text} --overlap ${text}`;
+    const { calls } = await run(line);
+    expect(calls[0]?.params).toMatchObject({ policy: { minAgeMs: ms, settleMs: ms, retentionMs: ms } });
+    expect(calls.at(-1)?.params).toMatchObject({ overlapMs: ms });
   });
 
   rows([
@@ -127,6 +152,8 @@ describe("flags", () => {
     { line: "version", code: 0, out: ["tamp 1.2.3"] },
     { line: "--help", code: 0, out: ["Examples:", "Exit codes:", "--yes"] },
     { line: "undo --help", code: 0, out: ["--run <ID>"] },
+    { line: "purge --help", code: 0, out: ["--run <ID>", "--all", "--retention <TIME>", "--max-retained"] },
+    { line: "plan events --settle 2x", code: 2, sent: [], err: ["It must be a time such"] },
     { line: "stats", code: 2, quiet: true, err: ["missing required argument 'DIR'", "tamp stats --help"] },
     { line: "stat events", code: 2, quiet: true, err: ["Did you mean stats?"] },
     { line: "stats events more", code: 2, quiet: true, err: ["too many arguments"] },
@@ -142,7 +169,15 @@ describe("flags", () => {
     {
       line: "compact --help",
       code: 0,
-      out: ["(default: 1GiB)", "(default: 50)", "a bare number is bytes; MB = 10^6 bytes, MiB = 2^20 bytes"],
+      out: [
+        "(default: 1GiB)",
+        "(default: 50ms)",
+        "(default: 1h)",
+        "(default: 2s)",
+        "(default: 7d)",
+        "a bare number is bytes; MB = 10^6 bytes, MiB = 2^20 bytes",
+        "a bare number is milliseconds",
+      ],
     },
     { line: "serve", code: 2, quiet: true, err: ["tamp serve needs --stdio"] },
     { line: "serve --node-ipc", code: 2, quiet: true, err: ["stdin and stdout only"] },

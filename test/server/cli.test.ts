@@ -1,25 +1,26 @@
 import { describe, expect, it } from "vitest";
 import { TampError } from "../../server/src/errors.ts";
-import type { RunResult } from "../../server/src/protocol.ts";
+import type { RunGroup, RunResult } from "../../server/src/protocol.ts";
 import {
   cancelled,
   locked,
+  MIB,
   NOTHING,
   PLAN,
   PLANNING,
+  PURGE,
   planFile,
   planOf,
+  RECOVERED,
   REFUSED,
   RESULT,
   ROOT,
-  RUN,
   rows,
   run,
   runOf,
   type Setting,
   STATS,
   SUMMARY,
-  UNDONE,
 } from "../support/cli.ts";
 
 const invalidPolicy = new TampError(
@@ -137,7 +138,8 @@ describe("plan", () => {
         "size        1.2 GiB  ~1.2 GiB",
         "row groups    5,000    ~4,990",
         "outputs 0.50 x their inputs",
-        "~20.0 MiB needed, 10.0 MiB free; not enough",
+        "needs ~12.0 MiB, 100 MiB free",
+        "20.0 MiB of originals, for 7 d",
         "4 files, 20.0 MiB → 1 file, ~10.0 MiB: small files, too many row groups",
         "a.parquet, b.parquet, c.parquet … 1 more",
         "Not rewritten: 1,230 files",
@@ -149,6 +151,22 @@ describe("plan", () => {
         "plan 0123456789abcdef",
       ],
       err: ["Dry run: nothing was changed."],
+    },
+    {
+      line: "plan events",
+      setting: planOf({
+        ...PLAN,
+        estimate: { ...PLAN.estimate, freeBytes: 10 * MIB, purgeBytes: MIB },
+        policy: { ...PLAN.policy, retentionMs: 0, maxRetainedBytes: 19 * MIB },
+      }),
+      code: 0,
+      out: [
+        "Not enough free space: needs ~12.0 MiB, 10.0 MiB free. A run is refused before",
+        "needs ~12.0 MiB, 10.0 MiB free; not enough",
+        "20.0 MiB of originals, until the next run",
+        "1.0 MiB of earlier runs' originals, whose undo ends",
+        "Too many originals to keep: 20.0 MiB, and --max-retained allows 19.0 MiB.",
+      ],
     },
     { line: "compact events --dry-run", code: 0, sent: PLANNING, err: ["Dry run"], asked: 0 },
     { line: "plan events", setting: planOf(NOTHING), code: 0, out: ["Nothing to do"] },
@@ -234,6 +252,20 @@ const cancelledGroups: RunResult["groups"] = Array.from({ length: 12 }, (_, inde
   outputs: [],
 }));
 
+const groupAs = (kind: RunGroup["kind"], day: number, reason: string): RunGroup => {
+  const outputs = kind === "published" ? (RESULT.groups[0]?.outputs ?? []) : [];
+  const group = { partition: `day=${day}`, kind, inputs: 4, inputBytes: 20 * MIB, outputs };
+  return reason === "" ? group : { ...group, reason };
+};
+
+/** A plan's second run: two groups were published by the first, one is published now, one fails again. */
+const resumed: readonly RunGroup[] = [
+  groupAs("skipped", 1, "published by run r0"),
+  groupAs("skipped", 2, "published by run r0"),
+  groupAs("published", 3, ""),
+  groupAs("rolled_back", 4, "row 3 differs"),
+];
+
 describe("compact and execute", () => {
   rows([
     {
@@ -284,7 +316,49 @@ describe("compact and execute", () => {
       out: ["nothing was published", "(root): rolled back, 4 files as before", "    row 3 differs"],
       err: ["tamp: nothing was published: row 3 differs", "not done   all files stay as they were"],
     },
-    { line: "compact events --yes", setting: runOf("cancelled"), code: 130, err: ["cancelled"] },
+    {
+      line: "compact events --yes --partition day=1 --retention 12h --overlap 0 --engine duckdb",
+      setting: runOf("cancelled"),
+      code: 130,
+      err: [
+        "next step  tamp compact /data/events --partition day=1 --retention 12h",
+        "--engine duckdb --overlap 0ms --yes begins again",
+      ],
+    },
+    {
+      line: "execute p.json --yes --memory-limit 2GB",
+      setting: { files: planFile, ...runOf("partly_published", resumed) },
+      code: 2,
+      out: [
+        "groups      1 of 4 published, 2 published before",
+        "Published before by a run of this plan: 2",
+        "  2 groups (day=1, day=2): published before\n    published by run r0",
+        "Groups not published: 1\n  day=4: rolled back, 4 files as before\n    row 3 differs",
+      ],
+      err: [
+        "tamp: 1 group not published: row 3 differs",
+        "tamp execute p.json --memory-limit 2GB --yes goes on with what",
+      ],
+    },
+    {
+      line: "execute p.json --yes",
+      setting: { files: planFile, ...runOf("published", resumed.slice(0, 3)) },
+      code: 0,
+      out: ["Published run", "1 of 3 published, 2 published before"],
+    },
+    {
+      line: "compact events --yes",
+      setting: { answers: { "tamp/execute": { ...RESULT, recovered: RECOVERED, purged: PURGE.runs } } },
+      code: 0,
+      out: [
+        "Recovered first, from an interrupted run",
+        "  Run r0, group 1\n    finished: the outputs stand\n    2 sources retired",
+        "at most 2 h 5 min",
+        "  Run r0, group 2\n    quarantined: left as it is",
+        "Purged first: 1,204 originals (320 MiB) of 2 runs; their undo has ended",
+        "  r2       1,200   300 MiB",
+      ],
+    },
     {
       line: "compact events --yes",
       setting: runOf("partly_published"),
@@ -295,7 +369,10 @@ describe("compact and execute", () => {
       line: "compact events --yes",
       setting: runOf("cancelled", cancelledGroups),
       code: 130,
-      out: ["Groups not published: 12", "  12 groups: cancelled, 48 files as before"],
+      out: [
+        "Groups not published: 12",
+        "  12 groups (day=0, day=1, day=2, …): cancelled, 48 files as before",
+      ],
       err: ["tamp: the run was cancelled"],
     },
     { line: "compact events --yes", setting: runOf("unknown"), code: 2, err: ["tamp recover /data/events"] },
@@ -379,97 +456,6 @@ describe("compact and execute", () => {
     const outcome = await run(line, { answers: { "tamp/dataset/stats": aborted } }, abort);
     expect(outcome.code).toBe(130);
     expect(outcome.err).toContain("nothing was changed");
-  });
-});
-
-describe("runs, undo and recover", () => {
-  const quarantined = {
-    kind: "quarantined",
-    groups: [{ runId: "r1", group: 2, action: "quarantine", detail: "a source was rewritten" }],
-  };
-  const none = { answers: { "tamp/undo": { ...UNDONE, kind: "nothing_to_do", runId: null } } };
-  const refused = { answers: { "tamp/undo": { ...UNDONE, kind: "refused", reason: "rewritten by r2" } } };
-  rows([
-    {
-      line: "runs events",
-      code: 0,
-      out: ["2026-03-01 12:00:07  published       1  4 → 1  20.0 MiB → 4.0 MiB", RUN.runId, "kept: 20.0 MiB"],
-    },
-    {
-      line: "runs events",
-      setting: {
-        answers: {
-          "tamp/runs": {
-            runs: [
-              { ...RUN, state: "quarantined", startedAt: "" },
-              { ...RUN, state: "rolled_back", runId: "r7", startedAt: "" },
-            ],
-          },
-        },
-      },
-      code: 0,
-      out: [
-        "2026-03-01 12:00:07  quarantined",
-        `run ${RUN.runId}`,
-        "see tamp recover /data/events",
-        "not known            rolled back",
-        "nothing was published",
-      ],
-    },
-    {
-      line: "runs events",
-      setting: { answers: { "tamp/runs": { runs: [] } } },
-      code: 0,
-      out: ["No runs yet."],
-    },
-    { line: "undo events", code: 2, sent: [], err: ["add --yes"] },
-    {
-      line: "undo events --yes",
-      code: 0,
-      sent: ["dataset/open", "undo"],
-      out: ["4 originals restored, 1 output"],
-    },
-    {
-      line: "undo events",
-      setting: { tty: true },
-      code: 0,
-      asked: 1,
-      sent: ["dataset/open", "runs", "undo"],
-    },
-    {
-      line: "undo events",
-      setting: { tty: true, confirm: false },
-      code: 130,
-      sent: ["dataset/open", "runs"],
-    },
-    { line: "undo events --run r9", setting: { tty: true }, code: 2, err: ["there is no run r9"] },
-    { line: "undo events --yes", setting: none, code: 0, out: ["Nothing to undo"] },
-    {
-      line: "undo events --yes",
-      setting: refused,
-      code: 2,
-      quiet: true,
-      err: ["cannot be undone: rewritten by r2"],
-    },
-    { line: "undo events --json", setting: refused, code: 2, out: ['"kind":"refused"'] },
-    { line: "recover events", code: 0, out: ["Nothing to recover"] },
-    {
-      line: "recover events",
-      setting: { answers: { "tamp/recover": quarantined } },
-      code: 2,
-      out: ["Run r1, group 2", "quarantined: left as it is", "a source was rewritten"],
-      err: ["1 group of an interrupted run"],
-    },
-    {
-      line: "recover events",
-      setting: { answers: { "tamp/recover": { ...quarantined, kind: "recovered" } } },
-      code: 0,
-    },
-  ]);
-
-  it("undoes the run that the question was about", async () => {
-    const { calls } = await run("undo events", { tty: true });
-    expect(calls.at(-1)?.params).toEqual({ dataset: ROOT, runId: RUN.runId });
   });
 });
 

@@ -65,6 +65,7 @@ const request = (root: string, policy: object = { minFiles: 2, settleMs: 0 }) =>
   workspace: null,
   watch: true,
   mustExist: false,
+  recover: false,
 });
 
 it("a dataset opened twice at once is watched once, and not at all when it is closed", async () => {

@@ -14,11 +14,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type JournalRecord, publishSteps } from "@tamp/core";
 import { afterEach, describe, expect, it } from "vitest";
+import { hashFooter } from "../../server/src/footer-hash.ts";
 import { nodeFs, type PublicationFs } from "../../server/src/fs.ts";
 import { readJournals, writeJournal } from "../../server/src/journal.ts";
 import type { Ports } from "../../server/src/maintain.ts";
-import { observe, type PublishContext, performSteps } from "../../server/src/publish.ts";
-import { recoverGroups } from "../../server/src/recover.ts";
+import { observe } from "../../server/src/observe.ts";
+import { type PublishContext, performSteps } from "../../server/src/publish.ts";
+import { type RecoveryContext, recoverGroups } from "../../server/src/recover.ts";
 import { undoRun } from "../../server/src/undo.ts";
 import {
   GROUP_PARTS,
@@ -66,13 +68,15 @@ async function committedScene(): Promise<Scene> {
     const number = `00000${index + 1}`;
     await nodeFs.link(join(root, name), join(folder.path, `src/${number}.pqsrc`));
     const names = { pin: `src/${number}.pqsrc`, trash: `trash/${number}.pqtrash` };
-    sources.push({ path: name, rows: 1, footerHash: "", ...(await identity(join(root, name))), ...names });
+    sources.push({ path: name, rows: 1, ...(await identity(join(root, name))), ...names });
   }
   const staged = await identity(join(folder.path, "out/000001.pqstage"));
   const record: JournalRecord = {
     version: 1,
     runId: "r1",
     group: 1,
+    planId: "p1",
+    stateSince: "2026-01-01T00:00:00Z",
     operation: "compact",
     state: "COMMIT",
     root: { path: workspace.root, device: workspace.rootDevice, inode: workspace.rootInode },
@@ -81,7 +85,7 @@ async function committedScene(): Promise<Scene> {
     engine: "none",
     partition: "",
     sources,
-    outputs: [{ path: OUTPUT, rows: 3, footerHash: "", stage: "out/000001.pqstage", ...staged }],
+    outputs: [{ path: OUTPUT, rows: 3, stage: "out/000001.pqstage", ...staged }],
     groupsInRun: 1,
     rowGroupsBefore: 3,
     duplicateWindowMs: 0,
@@ -94,14 +98,19 @@ async function identity(path: string) {
   const entry = await nodeFs.lstat(path);
   if (entry === null) throw new Error(`${path} is missing`);
   const { device, inode, sizeBytes, mtimeNs, ctimeNs } = entry;
-  return { device, inode, sizeBytes, mtimeNs, ctimeNs };
+  return { device, inode, sizeBytes, mtimeNs, ctimeNs, footerHash: await hashFooter(nodeFs, path) };
 }
 
-function contextOf(scene: Scene, fs: PublicationFs): PublishContext & Ports {
+function contextOf(scene: Scene, fs: PublicationFs): PublishContext & RecoveryContext & Ports {
   const { workspace } = scene;
   const nothing = async (): Promise<void> => {};
-  const common = { ...testPorts({ fs, clock: () => 0 }), workspace, assertHeld: nothing };
-  return { ...common, folder: groupFolder(workspace, "r1", 1), overlapMs: 1, checkCtime: true };
+  const common = {
+    ...testPorts({ fs, clock: () => 0 }),
+    workspace,
+    workspaces: [workspace],
+    assertHeld: nothing,
+  };
+  return { ...common, folder: groupFolder(workspace, "r1", 1), overlapMs: 1, identity: "run" };
 }
 
 const listed = (root: string): readonly string[] => readdirSync(root).sort();
@@ -312,7 +321,7 @@ describe("recovery touches nothing", () => {
     if (first === undefined) throw new Error("no source");
     const planted = { ...scene.record, sources: [{ ...first, path: "../outside.parquet" }, ...rest] };
     await writeJournal(nodeFs, groupFolder(scene.workspace, "r1", 1), planted);
-    const [found] = await readJournals(nodeFs, scene.workspace);
+    const [found] = await readJournals(nodeFs, [scene.workspace]);
     expect(found?.kind).toBe("damaged");
     expect((await recover(scene)).map((group) => group.action)).toEqual(["quarantine"]);
   });

@@ -274,7 +274,7 @@ describe("a run", () => {
     await open(client, root);
     const first = await compact(client, root);
     expect((await client.request("tamp/undo", { dataset: root })).kind).toBe("undone");
-    const [found] = await readJournals(nodeFs, await locateWorkspace(nodeFs, root, null));
+    const [found] = await readJournals(nodeFs, [await locateWorkspace(nodeFs, root, null)]);
     if (found?.kind !== "journal") throw new Error("no journal");
     await writeJournal(nodeFs, found.folder, { ...found.record, state: "COMMIT", outputs: [] });
     const before = fingerprints(root);

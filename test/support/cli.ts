@@ -7,8 +7,11 @@ import type {
   DatasetStats,
   DatasetSummary,
   PlanDocument,
+  PurgeResult,
   RunResult,
+  UndoResult,
   WireHealth,
+  WireRecovered,
   WireRun,
 } from "../../server/src/protocol.ts";
 export const MIB = 2 ** 20;
@@ -28,6 +31,8 @@ export const SUMMARY: DatasetSummary = {
   health: HEALTH,
   watch: { kind: "watching" },
   running: false,
+  interruptedGroups: 0,
+  recovered: [],
   warnings: [],
 };
 
@@ -86,7 +91,14 @@ export const PLAN: PlanDocument = {
   groupCount: 1,
   skippedCount: 1230,
   skippedByReason: { at_target: 1200, unsupported: 29, brand_new: 1 },
-  estimate: { basis: "runs", ratio: 0.5, neededBytes: 20 * MIB, freeBytes: 10 * MIB },
+  estimate: {
+    basis: "runs",
+    ratio: 0.5,
+    neededBytes: 12 * MIB,
+    freeBytes: 100 * MIB,
+    retainedBytes: 20 * MIB,
+    purgeBytes: 0,
+  },
   benefit: { filesBefore: 1234, filesAfter: 1231, rowGroupsBefore: 5000, rowGroupsAfter: 4990 },
   health: HEALTH,
   notes: ["page indexes are not written"],
@@ -103,6 +115,8 @@ export const PLAN: PlanDocument = {
     allow: [],
     maxRunBytes: null,
     maxRunGroups: null,
+    retentionMs: 604_800_000,
+    maxRetainedBytes: null,
   },
   groups: [
     {
@@ -149,6 +163,8 @@ export const RESULT: RunResult = {
   phases: { pin: 1, rewrite: 2000, validate: 12, sync: 0, publish: 60 },
   duplicateWindowMs: 52,
   estimate: PLAN.estimate,
+  recovered: [],
+  purged: [],
 };
 
 export const RUN: WireRun = {
@@ -165,9 +181,54 @@ export const RUN: WireRun = {
   rows: 40,
   partitions: ["day=1"],
   retainedBytes: 20 * MIB,
+  stateSince: "2026-03-01T12:00:09.000Z",
+  duplicateWindowMs: 52,
+  folder: "/data/.events.tamp/runs/20260301t120007000abcdef",
 };
 
-export const UNDONE = { kind: "undone", runId: RUN.runId, restoredFiles: 4, withdrawnFiles: 1 } as const;
+export const UNDONE: UndoResult = {
+  kind: "undone",
+  runId: RUN.runId,
+  restoredFiles: 4,
+  withdrawnFiles: 1,
+  duplicateWindowMs: 53,
+  recovered: [],
+};
+
+/** Two groups of a run that was killed: one was finished, one could not be judged. */
+export const RECOVERED: readonly WireRecovered[] = [
+  {
+    runId: "r0",
+    group: 1,
+    action: "roll_forward",
+    detail: "2 sources retired",
+    duplicateWindowMs: 7_500_000,
+  },
+  { runId: "r0", group: 2, action: "quarantine", detail: "a source was rewritten", duplicateWindowMs: 0 },
+];
+
+/** What `--dry-run` says, and what a purge says afterwards but for `dryRun`. */
+export const PURGE: PurgeResult = {
+  kind: "purged",
+  dryRun: true,
+  runs: [
+    { runId: "r1", files: 4, bytes: 20 * MIB },
+    { runId: "r2", files: 1200, bytes: 300 * MIB },
+  ],
+  kept: [{ runId: "r3", reason: "it was interrupted and is not recovered" }],
+  purgedFiles: 1204,
+  purgedBytes: 320 * MIB,
+  retainedBytes: 5 * MIB,
+  recovered: [],
+};
+export const NO_PURGE: PurgeResult = {
+  ...PURGE,
+  kind: "nothing_to_do",
+  runs: [],
+  kept: [],
+  purgedFiles: 0,
+  purgedBytes: 0,
+};
 
 /** An answer of the fake daemon: a value, an error to reject with, or what to do first. */
 type Answer = unknown | Error | (() => unknown);
@@ -181,6 +242,10 @@ const ANSWERS: Readonly<Record<string, Answer>> = {
   "tamp/runs": { runs: [RUN] },
   "tamp/undo": UNDONE,
   "tamp/recover": { kind: "nothing_to_do", groups: [] },
+  "tamp/purge": ({ params }: { params: { dryRun?: boolean } }) => ({
+    ...PURGE,
+    dryRun: params.dryRun === true,
+  }),
 };
 
 export interface Setting {
@@ -251,7 +316,7 @@ export async function run(
       calls.push({ method, params });
       options?.onProgress?.({ kind: "report", message: "1 of 1 groups", percentage: 50 });
       const given = method in answers ? answers[method] : ANSWERS[method];
-      const answer = typeof given === "function" ? given({ listeners, abort }) : given;
+      const answer = typeof given === "function" ? given({ listeners, abort, params }) : given;
       if (answer instanceof Error) throw answer;
       return answer;
     },

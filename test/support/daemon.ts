@@ -7,6 +7,7 @@ import { createDuckdbEngine } from "../../server/src/engines/duckdb.ts";
 import { nodeFs, type PublicationFs } from "../../server/src/fs.ts";
 import { createInventory } from "../../server/src/inventory.ts";
 import { createInventoryPool, type InventoryPool } from "../../server/src/inventory-pool.ts";
+import type { Ports } from "../../server/src/maintain.ts";
 import type { Watcher } from "../../server/src/watcher.ts";
 import { buildEntry } from "./build-worker.ts";
 import { testPorts } from "./ports.ts";
@@ -16,6 +17,8 @@ export interface TestDaemonOptions {
   /** Stands between the run and the real engine. */
   readonly wrapEngine?: (engine: Engine) => Engine;
   readonly now?: () => number;
+  /** In place of the test's other ports. */
+  readonly ports?: Partial<Ports>;
 }
 
 export interface TestBench {
@@ -32,9 +35,14 @@ export async function createTestBench(): Promise<TestBench> {
   const pool: InventoryPool = createInventoryPool({ workerEntry: inventoryWorker });
   const clients: DaemonClient[] = [];
   return {
-    async start({ fs = nodeFs, wrapEngine = (engine: Engine) => engine, now = () => Date.now() } = {}) {
+    async start({
+      fs = nodeFs,
+      wrapEngine = (engine: Engine) => engine,
+      now = () => Date.now(),
+      ports = {},
+    } = {}) {
       const daemon = new Daemon({
-        ports: testPorts({ fs, now }),
+        ports: testPorts({ fs, now, ...ports }),
         engine: wrapEngine(createDuckdbEngine({ childEntry, nodePath: process.execPath })),
         watcher: NO_WATCHER,
         createInventory: (root, smallFileBytes) => createInventory({ root, pool, smallFileBytes, now }),

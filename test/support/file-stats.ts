@@ -27,6 +27,7 @@ export function statsOf(given: Partial<FileStats> & { readonly path: string }): 
     sizeBytes,
     mtimeNs: "1",
     inode: `i-${given.path}`,
+    otherDevice: false,
     changedMs: NOW_MS - 10 * HOUR_MS,
     rows: 100,
     rowGroupCount: 1,
@@ -44,7 +45,8 @@ export function readable(given: Partial<FileStats> & { readonly path: string }):
 }
 
 export function unreadable(path: string, reason: "quarantined" | "unsupported", sizeBytes = 10): DataFile {
-  const file = { path, sizeBytes, mtimeNs: "1", inode: path, changedMs: 0, reason, detail: "why" };
+  const facts = { path, sizeBytes, mtimeNs: "1", inode: path, otherDevice: false, changedMs: 0 };
+  const file = { ...facts, reason, detail: "why" };
   return { kind: "unreadable", file };
 }
 
@@ -77,11 +79,15 @@ const randomStats: fc.Arbitrary<FileStats> = fc
     codec: fc.constantFrom("snappy", "zstd"),
     schemaClass: fc.constantFrom("a", "a", "a", "b"),
     ageMs: fc.constantFrom(...AGES_MS),
+    inode: fc.oneof({ weight: 8, arbitrary: fc.nat() }, fc.constantFrom(1, 2)),
+    otherDevice: fc.constantFrom(false, false, false, false, false, false, true),
   })
-  .map(({ directory, published, ordinal, sizeBytes, rows, groups, codec, schemaClass, ageMs }) => {
+  .map(({ directory, published, ordinal, sizeBytes, rows, groups, codec, schemaClass, ageMs, ...rest }) => {
     const name = published ? publishedName("compact", "r0", ordinal) : `part-${ordinal}.parquet`;
     return statsOf({
       path: directory === "" ? name : `${directory}/${name}`,
+      inode: String(rest.inode),
+      otherDevice: rest.otherDevice,
       sizeBytes,
       rows,
       rowGroupCount: Math.min(rows, groups),

@@ -8,9 +8,11 @@ export function testPorts(ports: Partial<Ports> = {}): Ports {
   return {
     fs: nodeFs,
     processes: hostProcesses,
+    openWriters: async (files) => files.map(() => null),
     now: () => Date.now(),
     clock: () => performance.now(),
     sleep: async () => {},
+    stateFolder: null,
     randomHex: (bytes) => randomBytes(bytes).toString("hex"),
     ...ports,
   };

@@ -40,6 +40,8 @@ export function recordOf(sources: number, outputs: number): JournalRecord {
     version: 1,
     runId: "r1",
     group: 1,
+    planId: "p1",
+    stateSince: "",
     operation: "compact",
     state: "COMMIT",
     root: { path: "/d", device: "1", inode: "1" },
@@ -92,13 +94,18 @@ export function observe(world: World, record: JournalRecord): Observation {
   return {
     sources: record.sources.map(({ path, trash, inode }) => ({
       live: presence(path, inode),
-      trash: presence(trash, inode),
+      trash: isStray(world, path, trash, inode) ? "stray" : presence(trash, inode),
     })),
     outputs: record.outputs.map(({ path, stage, inode }) => ({
       live: presence(path, inode),
       stage: presence(stage, inode),
     })),
   };
+}
+
+function isStray({ names }: World, path: string, trash: string, inode: string): boolean {
+  const [live, moved] = [names.get(path), names.get(trash)];
+  return moved !== undefined && moved !== inode && (live === undefined || live === moved);
 }
 
 /** The effects of a step as the disk stands now, checked as the server checks them. */
@@ -125,9 +132,14 @@ export function effectsOf(step: PublicationStep, world: World, record: JournalRe
       const { path, stage, inode } = outputAt(record, step.output);
       return moveAway(world, path, stage, inode);
     }
+    case "return_stray": {
+      const { path, trash } = sourceAt(record, step.source);
+      const link: Effect = { kind: "link", from: trash, to: path };
+      return [...(names.has(path) ? [] : [link]), { kind: "sync" }, { kind: "unlink", name: trash }];
+    }
     case "clean": {
       const restored = record.sources.filter(
-        (s) => names.get(s.path) === s.inode && names.get(s.trash) === s.inode,
+        (s) => names.get(s.trash) === s.inode && (world.state === "PURGED" || names.get(s.path) === s.inode),
       );
       const ours = [
         ...record.sources.map(({ pin }) => pin),

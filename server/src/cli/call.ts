@@ -117,10 +117,12 @@ export function printJson(io: CliIo, value: object): void {
 
 /** Command lines for what may come next, with the flags that they need to find the same files. */
 export function nextSteps(dataset: RunResult["dataset"], flags: CliFlags): NextSteps {
+  const step = (command: string): string => commandLine(command, dataset, flags, ["workspace"]);
   return {
-    plan: commandLine("plan", dataset, flags, ["workspace"]),
-    runs: commandLine("runs", dataset, flags, ["workspace"]),
-    undo: commandLine("undo", dataset, flags, ["workspace"]),
-    recover: commandLine("recover", dataset, flags, ["workspace"]),
+    plan: step("plan"),
+    runs: step("runs"),
+    undo: step("undo"),
+    recover: step("recover"),
+    purge: step("purge"),
   };
 }

@@ -8,6 +8,7 @@ import {
   tellLine,
   viewOf,
 } from "./call.ts";
+import { commandLine, type FlagName, POLICY_FLAGS } from "./flags.ts";
 import { EXIT_FINE, EXIT_INTERRUPTED, EXIT_PROBLEM, tellProblem } from "./problem.ts";
 import { createProgress } from "./progress.ts";
 import { outputFileCount, renderPlan, workOf } from "./render-plan.ts";
@@ -31,11 +32,32 @@ export async function showAndCarryOut(
     return EXIT_INTERRUPTED;
   }
   const result = await carryOut(call, opened, source);
-  const next = nextSteps(result.dataset, flags);
+  const next = { ...nextSteps(result.dataset, flags), again: againOf(call, result.dataset, source) };
   io.out(renderRun(result, document, { ...view, next }));
   const problem = problemOfRun(result, next);
   if (problem !== null) tellProblem(problem, io);
   return exitOfRun(result, io.signal.aborted);
+}
+
+const AGAIN = [
+  "partition",
+  ...POLICY_FLAGS,
+  "engine",
+  "memoryLimit",
+  "overlap",
+  "yes",
+  "workspace",
+] as const satisfies readonly FlagName[];
+
+/** A plan from a file is executed again, where groups that were published are passed over; else one is made anew. */
+function againOf(
+  { args, flags }: CommandCall,
+  dataset: string,
+  { plan }: Pick<ExecuteParams, "plan">,
+): string {
+  return plan === undefined
+    ? commandLine("compact", dataset, flags, AGAIN)
+    : commandLine("execute", args, flags, AGAIN);
 }
 
 /** Runs the plan and prints its result for a machine: nothing is asked. */

@@ -2,6 +2,7 @@ import type { Command } from "./call.ts";
 import { compact } from "./commands/compact.ts";
 import { execute } from "./commands/execute.ts";
 import { plan } from "./commands/plan.ts";
+import { purge } from "./commands/purge.ts";
 import { recover } from "./commands/recover.ts";
 import { runs } from "./commands/runs.ts";
 import { stats } from "./commands/stats.ts";
@@ -54,7 +55,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       ["[DIR]", "the dataset (default: the one that the plan names)"],
     ],
     flags: ["engine", ...RUN_FLAGS, "workspace", "json"],
-    help: "carry out a plan that was written before; refused where files have changed since",
+    help: "carry out a plan that was written before; again: go on with the groups that were not published",
     example: "tamp execute plan.json --yes",
     run: execute,
   },
@@ -62,7 +63,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: "runs",
     args: [DIR],
     flags: ["workspace", "json"],
-    help: "list the runs of a dataset, newest first",
+    help: "list the runs of a dataset, newest first, and what they keep for undo",
     example: "tamp runs data/events",
     run: runs,
   },
@@ -70,9 +71,17 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: "undo",
     args: [DIR],
     flags: ["run", "yes", "workspace", "json"],
-    help: "restore the originals of a run and withdraw its outputs",
+    help: "restore the originals of a run, the latest unless --run names another, and withdraw its outputs",
     example: "tamp undo data/events",
     run: undo,
+  },
+  {
+    name: "purge",
+    args: [DIR],
+    flags: ["run", "all", "retention", "maxRetained", "dryRun", "yes", "workspace", "json"],
+    help: "delete originals that are kept for undo: of runs past their retention, of one run, or of all",
+    example: "tamp purge data/events --retention 2d --dry-run",
+    run: purge,
   },
   {
     name: "recover",
@@ -98,14 +107,17 @@ export const EXAMPLES = `Examples:
   tamp compact data/events                show the plan, ask, and run it
   tamp compact data/events --yes          the same in a job, without a question
   tamp stats data/events --json | jq .health
-  tamp undo data/events                   restore what the latest run replaced`;
+  tamp undo data/events                   restore what the latest run replaced
+  tamp purge data/events                  delete old originals; ends their undo`;
 
 export const SIZES = "Sizes: a bare number is bytes; MB = 10^6 bytes, MiB = 2^20 bytes (also k, G, T).";
+
+export const TIMES = "Times: a bare number is milliseconds; 90s, 30min, 12h and 7d are taken too.";
 
 export const EXIT_CODES = `Exit codes:
   0    done, or nothing to do
   2    error, refused, or not published in full
   130  cancelled or interrupted; or the answer was no: nothing was changed
 
-Off a terminal compact, execute and undo need --yes; --json asks nothing.
+Off a terminal compact, execute, undo and purge need --yes; --json asks nothing.
 Data goes to stdout, everything else to stderr. NO_COLOR takes the colours away.`;

@@ -1,4 +1,10 @@
-import { ALLOWED_CHANGES, COMPRESSIONS, POLICY_OPTIONS } from "@tamp/core";
+import {
+  ALLOWED_CHANGES,
+  COMPRESSIONS,
+  DEFAULT_OVERLAP_MS,
+  formatDuration,
+  POLICY_OPTIONS,
+} from "@tamp/core";
 import { TampError } from "../errors.ts";
 import type { WirePolicy } from "../protocol.ts";
 import { quote } from "./text.ts";
@@ -11,6 +17,7 @@ export interface CliFlags {
   readonly dryRun?: boolean;
   readonly out?: string;
   readonly run?: string;
+  readonly all?: boolean;
   readonly workspace?: string;
   readonly partition?: readonly string[];
   readonly engine?: string;
@@ -27,6 +34,8 @@ export interface CliFlags {
   readonly settle?: number;
   readonly maxBytes?: string;
   readonly maxGroups?: number;
+  readonly retention?: number;
+  readonly maxRetained?: string;
 }
 
 export type FlagName = keyof CliFlags;
@@ -35,7 +44,8 @@ export interface Flag {
   readonly long: string;
   /** Placeholder of the value; none: the flag is a switch. */
   readonly value?: string;
-  readonly takes: "switch" | "text" | "whole number" | "list";
+  /** A duration is given to the command in milliseconds. */
+  readonly takes: "switch" | "text" | "whole number" | "duration" | "list";
   readonly help: string;
 }
 
@@ -43,7 +53,10 @@ export interface Flag {
 const NOT_YET: readonly string[] = ["schema-union"];
 const AVAILABLE = ALLOWED_CHANGES.filter((name) => !NOT_YET.includes(name));
 
-const { targetSize, targetRows, rowsPerGroup, minFiles, minAgeMs, settleMs } = POLICY_OPTIONS;
+const { targetSize, targetRows, rowsPerGroup, minFiles, minAgeMs, settleMs, retentionMs } = POLICY_OPTIONS;
+
+/** `7d`: as a flag takes it, in one word. */
+const timeText = (ms: number): string => formatDuration(ms).replace(" ", "");
 
 export const FLAGS: { readonly [N in FlagName]: Flag } = {
   json: {
@@ -52,14 +65,15 @@ export const FLAGS: { readonly [N in FlagName]: Flag } = {
     help: "one JSON object on stdout and nothing else; asks nothing",
   },
   yes: { long: "--yes", takes: "switch", help: "do not ask; needed off a terminal unless --json is given" },
-  dryRun: { long: "--dry-run", takes: "switch", help: "show the plan and change nothing: same as tamp plan" },
+  dryRun: { long: "--dry-run", takes: "switch", help: "show what would be done and change nothing" },
   out: {
     long: "--out",
     value: "FILE",
     takes: "text",
     help: "also write the plan to FILE, which must be new, for tamp execute",
   },
-  run: { long: "--run", value: "ID", takes: "text", help: "the run to undo (default: the latest published)" },
+  run: { long: "--run", value: "ID", takes: "text", help: "this run, whose id tamp runs shows" },
+  all: { long: "--all", takes: "switch", help: "the originals of every run, however young" },
   workspace: {
     long: "--workspace",
     value: "DIR",
@@ -81,9 +95,9 @@ export const FLAGS: { readonly [N in FlagName]: Flag } = {
   },
   overlap: {
     long: "--overlap",
-    value: "MS",
-    takes: "whole number",
-    help: "wait between adding outputs and retiring originals (default: 50)",
+    value: "TIME",
+    takes: "duration",
+    help: `wait between adding outputs and retiring originals (default: ${timeText(DEFAULT_OVERLAP_MS)})`,
   },
   targetSize: {
     long: "--target-size",
@@ -106,9 +120,9 @@ export const FLAGS: { readonly [N in FlagName]: Flag } = {
   },
   minAge: {
     long: "--min-age",
-    value: "MS",
-    takes: "whole number",
-    help: `${minAgeMs.meaning}; 0: what a run published does not rest (default: ${minAgeMs.default})`,
+    value: "TIME",
+    takes: "duration",
+    help: `${minAgeMs.meaning}; 0: what a run published does not rest (default: ${timeText(minAgeMs.default)})`,
   },
   rowsPerGroup: {
     long: "--rows-per-group",
@@ -130,12 +144,24 @@ export const FLAGS: { readonly [N in FlagName]: Flag } = {
   },
   settle: {
     long: "--settle",
-    value: "MS",
-    takes: "whole number",
-    help: `${settleMs.meaning}: wait this long for them, once (default: ${settleMs.default})`,
+    value: "TIME",
+    takes: "duration",
+    help: `${settleMs.meaning}: wait this long for them, once (default: ${timeText(settleMs.default)})`,
   },
   maxBytes: { long: "--max-bytes", value: "SIZE", takes: "text", help: "most input bytes of one run" },
   maxGroups: { long: "--max-groups", value: "N", takes: "whole number", help: "most file groups of one run" },
+  retention: {
+    long: "--retention",
+    value: "TIME",
+    takes: "duration",
+    help: `${retentionMs.meaning} (default: ${timeText(retentionMs.default)})`,
+  },
+  maxRetained: {
+    long: "--max-retained",
+    value: "SIZE",
+    takes: "text",
+    help: `${POLICY_OPTIONS.maxRetained.meaning}: the oldest go first (default: no limit)`,
+  },
 };
 
 const POLICY_KEYS = {
@@ -150,6 +176,8 @@ const POLICY_KEYS = {
   settle: "settleMs",
   maxBytes: "maxRunBytes",
   maxGroups: "maxRunGroups",
+  retention: "retentionMs",
+  maxRetained: "maxRetained",
 } as const satisfies Partial<Record<FlagName, keyof WirePolicy>>;
 
 export const POLICY_FLAGS = Object.keys(POLICY_KEYS) as readonly (keyof typeof POLICY_KEYS)[];
@@ -157,8 +185,8 @@ export const POLICY_FLAGS = Object.keys(POLICY_KEYS) as readonly (keyof typeof P
 /** The thresholds that were given, as the protocol names them; the daemon checks them. */
 export function policyOf(flags: CliFlags): WirePolicy {
   checkAllow(flags);
-  const given = POLICY_FLAGS.filter((name) => flags[name] !== undefined);
-  return Object.fromEntries(given.map((name) => [POLICY_KEYS[name], flags[name]]));
+  const names = POLICY_FLAGS.filter((name) => flags[name] !== undefined);
+  return Object.fromEntries(names.map((name) => [POLICY_KEYS[name], flags[name]]));
 }
 
 function checkAllow({ allow = [] }: CliFlags): void {
@@ -195,17 +223,20 @@ export function checkEngine({ engine }: CliFlags): void {
   });
 }
 
-/** A command line for this dataset that keeps the flags named, so that it means the same. */
+/** A command line with the dataset, or the arguments, given that keeps the flags named: it means the same. */
 export function commandLine(
   command: string,
-  dataset: string,
+  args: string | readonly string[],
   flags: CliFlags,
   keep: readonly FlagName[],
 ): string {
   const words = keep.flatMap((name) => {
     const value = flags[name];
+    if (value === true) return [FLAGS[name].long];
     const values = Array.isArray(value) ? value : value === undefined ? [] : [value];
-    return values.flatMap((item) => [FLAGS[name].long, quote(String(item))]);
+    const { long, takes } = FLAGS[name];
+    return values.flatMap((item) => [long, takes === "duration" ? timeText(item) : quote(String(item))]);
   });
-  return ["tamp", command, quote(dataset), ...words].join(" ");
+  const named = typeof args === "string" ? [args] : args;
+  return ["tamp", command, ...named.map(quote), ...words].join(" ");
 }

@@ -1,7 +1,8 @@
+import { parseDuration } from "@tamp/core";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import type { CommandCall } from "./call.ts";
 import type { DaemonClient } from "./client.ts";
-import { COMMANDS, type CommandSpec, EXAMPLES, EXIT_CODES, SIZES } from "./commands.ts";
+import { COMMANDS, type CommandSpec, EXAMPLES, EXIT_CODES, SIZES, TIMES } from "./commands.ts";
 import { type CliFlags, FLAGS, type Flag } from "./flags.ts";
 import type { CliIo } from "./io.ts";
 import { EXIT_FINE, tellFailure } from "./problem.ts";
@@ -65,7 +66,7 @@ function createProgram(deps: CliDeps, done: (code: number) => void): Command {
       getOutHasColors: () => false,
       getErrHasColors: () => false,
     })
-    .addHelpText("after", `\n${EXAMPLES}\n\n${EXIT_CODES}\n\n${SIZES}`);
+    .addHelpText("after", `\n${EXAMPLES}\n\n${EXIT_CODES}\n\n${SIZES}\n${TIMES}`);
   for (const spec of COMMANDS) addCommand(program, spec, deps, done);
   addVersion(program, deps);
   addServe(program, deps, done);
@@ -77,7 +78,7 @@ function addCommand(program: Command, spec: CommandSpec, deps: CliDeps, done: (c
     .command(spec.name)
     .description(spec.help)
     .helpOption("-h, --help", "show this help")
-    .addHelpText("after", `${takesSizes(spec) ? `\n${SIZES}\n` : ""}\nExample:\n  ${spec.example}`);
+    .addHelpText("after", [...unitsOf(spec), "\nExample:", `  ${spec.example}`].join("\n"));
   for (const [argument, help] of spec.args) command.argument(argument, help);
   for (const name of spec.flags) command.addOption(optionOf(FLAGS[name]));
   command.action(async () => {
@@ -92,8 +93,11 @@ function addCommand(program: Command, spec: CommandSpec, deps: CliDeps, done: (c
   });
 }
 
-function takesSizes({ flags }: CommandSpec): boolean {
-  return flags.some((name) => FLAGS[name].value === "SIZE");
+/** How the values of its flags are written, after an empty line. */
+function unitsOf({ flags }: CommandSpec): readonly string[] {
+  const takes = (value: string): boolean => flags.some((name) => FLAGS[name].value === value);
+  const lines = [...(takes("SIZE") ? [SIZES] : []), ...(takes("TIME") ? [TIMES] : [])];
+  return lines.length === 0 ? [] : ["", ...lines];
 }
 
 /** An unset variable in a script gives `""`, which must never mean the current directory. */
@@ -112,6 +116,7 @@ function optionOf({ long, value, takes, help }: Flag): Option {
   const option = new Option(value === undefined ? long : `${long} <${value}>`, help);
   if (takes === "text") option.argParser(nonEmpty);
   if (takes === "whole number") option.argParser(wholeNumber);
+  if (takes === "duration") option.argParser(duration);
   if (takes === "list")
     option.argParser((text, before: readonly string[] | undefined) => [...(before ?? []), text]);
   return option;
@@ -126,6 +131,13 @@ function wholeNumber(text: string): number {
   const number = /^-?\d+$/.test(text) ? Number(text) : Number.NaN;
   if (Number.isSafeInteger(number)) return number;
   throw new InvalidArgumentError("It must be a whole number.");
+}
+
+/** A negative number is left to the daemon, which names the threshold and its bound. */
+function duration(text: string): number {
+  const ms = /^-\d+$/.test(text) ? Number(text) : parseDuration(text);
+  if (ms !== null && Number.isSafeInteger(ms)) return ms;
+  throw new InvalidArgumentError("It must be a time such as 7d, 12h, 30min, 90s, or milliseconds.");
 }
 
 function addVersion(program: Command, { io, version }: CliDeps): void {

@@ -1,4 +1,4 @@
-import { assertNever, formatSize } from "@tamp/core";
+import { assertNever, formatDuration, formatSize } from "@tamp/core";
 import type { PlanDocument, PlanSummary, WireGroup } from "../protocol.ts";
 import { heading, renderFacts, renderHealth, renderTable, toText, type View } from "./render.ts";
 import {
@@ -18,13 +18,14 @@ const MOST_NAMES = 3;
 const MOST_DETAILS = 5;
 
 /** Reasons whose details differ: each detail is told once, with a few of its files. */
-const DETAILED = new Set(["unsupported", "quarantined", "foreign_schema", "excluded"]);
+const DETAILED = new Set(["unsupported", "quarantined", "foreign_schema", "hard_linked", "excluded"]);
 
 /** What a plan would do and why, and what it would not do and why. Estimates carry a `~`. */
 export function renderPlan(plan: PlanDocument, view: View, remark = ""): string {
   return toText([
     view.paint.bold(`Plan for ${printable(plan.dataset)}${remark}`),
     ...verdict(plan).flatMap((text) => wrap(text, view.width)),
+    ...refusalWarning(plan, view),
     ...(plan.groups.length > 0 ? effectLines(plan, view) : []),
     "",
     ...renderHealth(plan.health, view),
@@ -64,14 +65,45 @@ function verdict(plan: PlanDocument): readonly string[] {
   }
 }
 
-function effectLines({ stats, benefit, estimate, engine }: PlanDocument, view: View): readonly string[] {
+/** A run that will not fit is refused before it starts: said where nobody overlooks it. */
+function refusalWarning({ kind, estimate, policy }: PlanDocument, { paint, width }: View): readonly string[] {
+  if (kind !== "planned") return [];
+  const { neededBytes, freeBytes, retainedBytes } = estimate;
+  const most = policy.maxRetainedBytes;
+  const texts = [
+    ...(isShort(estimate)
+      ? [
+          `Not enough free space: needs ~${formatSize(neededBytes)}, ${formatSize(freeBytes)} free. A run is refused before it starts; free space, or plan less with --partition or --max-bytes.`,
+        ]
+      : []),
+    ...(most !== null && retainedBytes > most
+      ? [
+          `Too many originals to keep: ${formatSize(retainedBytes)}, and --max-retained allows ${formatSize(most)}. A run is refused before it starts; raise the limit, or plan less with --partition or --max-bytes.`,
+        ]
+      : []),
+  ];
+  return texts.flatMap((text) => wrap(text, width)).map((line) => paint.bad(line));
+}
+
+/** What is purged first makes room. */
+function isShort({ neededBytes, freeBytes, purgeBytes }: PlanSummary["estimate"]): boolean {
+  return neededBytes > freeBytes + purgeBytes;
+}
+
+function effectLines(
+  { stats, benefit, estimate, engine, policy }: PlanDocument,
+  view: View,
+): readonly string[] {
   const rows = [
     ["files", formatCount(stats.beforeFileCount), `~${formatCount(stats.afterFileCount)}`],
     ["size", formatSize(stats.beforeTotalBytes), `~${formatSize(stats.afterTotalBytes)}`],
     ["row groups", formatCount(benefit.rowGroupsBefore), `~${formatCount(benefit.rowGroupsAfter)}`],
   ];
-  const { neededBytes, freeBytes } = estimate;
-  const short = neededBytes > freeBytes ? `; ${view.paint.bad("not enough")}` : "";
+  const { neededBytes, freeBytes, retainedBytes, purgeBytes } = estimate;
+  const short = isShort(estimate) ? `; ${view.paint.bad("not enough")}` : "";
+  const time = policy.retentionMs === 0 ? "until the next run" : `for ${formatDuration(policy.retentionMs)}`;
+  const kept = `${formatSize(retainedBytes)} of originals, ${time}`;
+  const purged = `${formatSize(purgeBytes)} of earlier runs' originals, whose undo ends with that`;
   return [
     "",
     ...renderTable({ head: ["", ">now", ">after"], rows }, view),
@@ -79,7 +111,9 @@ function effectLines({ stats, benefit, estimate, engine }: PlanDocument, view: V
     ...renderFacts(
       [
         ["estimates (~)", basisOf(estimate)],
-        ["free space", `~${formatSize(neededBytes)} needed, ${formatSize(freeBytes)} free${short}`],
+        ["free space", `needs ~${formatSize(neededBytes)}, ${formatSize(freeBytes)} free${short}`],
+        ["kept for undo", kept],
+        ...(purgeBytes > 0 ? [["purged first", purged] as const] : []),
         ["engine", printable(engine)],
         ["codec", printable(stats.compressionCodec ?? "each group keeps its own")],
       ],

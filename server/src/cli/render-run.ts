@@ -2,10 +2,12 @@ import { assertNever, formatSize } from "@tamp/core";
 import type { PlanSummary, RunGroup, RunResult } from "../protocol.ts";
 import type { Problem } from "./problem.ts";
 import { heading, renderFacts, renderTable, toText, type View } from "./render.ts";
+import { originalsOf, purgedLines, recoveredFirst } from "./render-history.ts";
 import { countOf, formatCount, formatDuration, partitionName, printable, wrap } from "./text.ts";
 import { explainOutcome } from "./words.ts";
 
-const MOST_FAILURES = 10;
+const MOST_REASONS = 10;
+const MOST_NAMES = 3;
 
 /** In the order in which a group goes through them. */
 const PHASES = [
@@ -22,10 +24,16 @@ export interface NextSteps {
   readonly runs: string;
   readonly undo: string;
   readonly recover: string;
+  readonly purge: string;
+}
+
+export interface RunSteps extends NextSteps {
+  /** The command that was given, which goes on with what was not published. */
+  readonly again: string;
 }
 
 export interface RunView extends View {
-  readonly next: NextSteps;
+  readonly next: RunSteps;
 }
 
 /** What a run did, counted afterwards, beside what its plan expected. */
@@ -36,8 +44,19 @@ export function renderRun(result: RunResult, plan: PlanSummary, view: RunView): 
     headline(result, view),
     ...(result.groups.length > 0 ? countedLines(result, plan, view) : []),
     ...(published.length > 0 ? ["", ...renderFacts(factsOf(result, published, view), view)] : []),
-    ...failureLines(result, view),
+    ...groupLines("Published before by a run of this plan", result.groups.filter(isSkipped), view),
+    ...groupLines("Groups not published", result.groups.filter(isFailed), view),
+    ...recoveredFirst(result.recovered, view),
+    ...purgedFirst(result, view),
   ]);
+}
+
+function isSkipped({ kind }: RunGroup): boolean {
+  return kind === "skipped";
+}
+
+function isFailed({ kind }: RunGroup): boolean {
+  return kind !== "published" && kind !== "skipped";
 }
 
 function headline(result: RunResult, { paint }: View): string {
@@ -90,8 +109,13 @@ function factsOf(
   const inputs = published.reduce((sum, group) => sum + group.inputs, 0);
   const inputBytes = published.reduce((sum, group) => sum + group.inputBytes, 0);
   const outputBytes = outputs.reduce((sum, output) => sum + output.sizeBytes, 0);
+  const before = result.groups.filter(isSkipped).length;
+  const earlier = before === 0 ? "" : `, ${formatCount(before)} published before`;
   return [
-    ["groups", `${formatCount(published.length)} of ${formatCount(result.groups.length)} published`],
+    [
+      "groups",
+      `${formatCount(published.length)} of ${formatCount(result.groups.length)} published${earlier}`,
+    ],
     [
       "rewritten",
       `${countOf(inputs, "file")}, ${formatSize(inputBytes)} → ${countOf(outputs.length, "file")}, ${formatSize(outputBytes)}`,
@@ -111,33 +135,36 @@ function timesOf({ phases }: RunResult): string {
   return times.map((phase) => `${phase} ${formatDuration(phases[phase])}`).join(", ") || "under 1 ms";
 }
 
-function failureLines({ groups }: RunResult, view: View): readonly string[] {
-  const failed = groups.filter(({ kind }) => kind !== "published");
-  if (failed.length === 0) return [];
+/** Groups under a title that counts them; those of one kind and reason together. */
+function groupLines(title: string, groups: readonly RunGroup[], view: View): readonly string[] {
+  if (groups.length === 0) return [];
   const alike = new Map<string, RunGroup[]>();
-  for (const group of failed) {
+  for (const group of groups) {
     const key = JSON.stringify([group.kind, reasonOf(group)]);
     alike.set(key, [...(alike.get(key) ?? []), group]);
   }
-  const shown = [...alike.values()].slice(0, MOST_FAILURES);
-  const more = failed.length - shown.reduce((sum, groups) => sum + groups.length, 0);
+  const shown = [...alike.values()].slice(0, MOST_REASONS);
+  const more = groups.length - shown.reduce((sum, groups) => sum + groups.length, 0);
   return [
-    ...heading(`Groups not published: ${formatCount(failed.length)}`, view),
+    ...heading(`${title}: ${formatCount(groups.length)}`, view),
     ...shown.flatMap((groups) => alikeLines(groups, view)),
     ...(more > 0 ? [`  … and ${countOf(more, "more group")} (all: --json)`] : []),
   ];
 }
 
-/** Groups that failed for one reason share its lines. */
+/** Groups with one reason share its lines; a few of their partitions are named. */
 function alikeLines(groups: readonly RunGroup[], { width }: View): readonly string[] {
   const [group] = groups;
   if (group === undefined) return [];
-  const who = groups.length === 1 ? partitionName(group.partition) : countOf(groups.length, "group");
+  const names = [...new Set(groups.map(({ partition }) => partitionName(partition)))];
+  const more = names.length > MOST_NAMES ? ", …" : "";
+  const named = `${names.slice(0, MOST_NAMES).join(", ")}${more}`;
+  const who = groups.length === 1 ? named : `${countOf(groups.length, "group")} (${named})`;
   const files = countOf(
     groups.reduce((sum, { inputs }) => sum + inputs, 0),
     "file",
   );
-  const certain = group.kind === "unknown" ? "" : `, ${files} as before`;
+  const certain = isFailed(group) && group.kind !== "unknown" ? `, ${files} as before` : "";
   const reason = reasonOf(group);
   return [
     ...wrap(`${who}: ${explainOutcome(group.kind)}${certain}`, width - 2).map((line) => `  ${line}`),
@@ -157,9 +184,16 @@ function becauseOf({ reason, groups }: RunResult): string {
   return cancelled ? ": the run was cancelled" : `: ${reason}`;
 }
 
+/** Runs that lost their originals to this one's retention. */
+function purgedFirst({ purged }: RunResult, view: View): readonly string[] {
+  if (purged.length === 0) return [];
+  const title = `Purged first: ${originalsOf(purged)}; their undo has ended`;
+  return ["", ...wrap(title, view.width).map((line) => view.paint.bold(line)), ...purgedLines(purged, view)];
+}
+
 /** What stands between a run and success; null where nothing does. */
-export function problemOfRun(result: RunResult, next: NextSteps): Problem | null {
-  const failed = countOf(result.groups.filter(({ kind }) => kind !== "published").length, "group");
+export function problemOfRun(result: RunResult, next: RunSteps): Problem | null {
+  const failed = countOf(result.groups.filter(isFailed).length, "group");
   const because = becauseOf(result);
   switch (result.kind) {
     case "published":
@@ -169,16 +203,16 @@ export function problemOfRun(result: RunResult, next: NextSteps): Problem | null
       return problem(
         `${failed} not published${because}`,
         "their files stay as they were",
-        `${next.plan} shows what is left`,
+        `${next.again} goes on with what was not published`,
       );
     case "rolled_back":
       return problem(
         `nothing was published${because}`,
         "all files stay as they were",
-        `${next.plan} plans again`,
+        `once the cause is gone, ${next.again} tries again`,
       );
     case "cancelled":
-      return problem("the run was cancelled", "all files stay as they were", `${next.plan} plans again`);
+      return problem("the run was cancelled", "all files stay as they were", `${next.again} begins again`);
     case "unknown":
       return problem(
         `the outcome is not known${because}`,

@@ -10,12 +10,16 @@ export function countOf(count: number, noun: string): string {
   return `${formatCount(count)} ${count === 1 ? noun : `${noun}s`}`;
 }
 
-/** `340 ms`, `4.2 s`, `3 min 5 s`. */
+/** `340 ms`, `4.2 s`, `3 min 5 s`, `2 h 10 min`, `7 d 3 h`. */
 export function formatDuration(ms: number): string {
   if (ms < 999.5) return `${Math.round(ms)} ms`;
   if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`;
   const seconds = Math.round(ms / 1000);
-  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  const minutes = Math.floor(seconds / 60);
+  const hours = Math.floor(minutes / 60);
+  if (hours === 0) return `${minutes} min ${seconds % 60} s`;
+  if (hours < 24) return `${hours} h ${minutes % 60} min`;
+  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
 /** Whole percent; what is there is never shown as 0 %, what is missing never as 100 %. */
@@ -77,7 +81,7 @@ export function baseName(path: string): string {
 }
 
 /** A space, but none between a number and its unit. */
-const BREAKS = / (?!(?<=\d )(?:ms|s|min|B|[KMGTP]iB|[KMGT]B|%)(?!\w))/;
+const BREAKS = / (?!(?<=\d )(?:ms|s|min|h|d|B|[KMGTP]iB|[KMGT]B|%)(?!\w))/;
 
 /** Breaks a text at spaces into lines of at most `width`; a longer word stays whole. */
 export function wrap(text: string, width: number): readonly string[] {

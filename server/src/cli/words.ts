@@ -1,5 +1,5 @@
 import type { SkipReason } from "@tamp/core";
-import type { RecoverResult, RunGroup, WireGroup, WireHealth } from "../protocol.ts";
+import type { RunGroup, WireGroup, WireHealth, WireRecovered } from "../protocol.ts";
 import { printable } from "./text.ts";
 
 const SKIPPED: Readonly<Record<SkipReason, string>> = {
@@ -9,6 +9,8 @@ const SKIPPED: Readonly<Record<SkipReason, string>> = {
   too_young: "not enough small files yet, or a run just wrote it",
   unsettled: "changed a moment ago: may still be written",
   unsupported: "a type or a name that no allowed engine keeps",
+  hard_linked: "one file under several names of the dataset",
+  other_device: "on another device than the dataset: cannot be linked",
   foreign_schema: "no other small file of its partition has its schema",
   quarantined: "broken, or failed before: left alone",
   filtered_out: "outside the partition filter",
@@ -49,22 +51,22 @@ const GROUP_OUTCOMES: Readonly<Record<RunGroup["kind"], string>> = {
   rolled_back: "rolled back",
   cancelled: "cancelled",
   unknown: "not known",
-  skipped: "skipped",
+  skipped: "published before",
 };
 
 export function explainOutcome(kind: RunGroup["kind"]): string {
   return GROUP_OUTCOMES[kind] ?? words(kind);
 }
 
-const ACTIONS: Readonly<Record<RecoverResult["groups"][number]["action"], string>> = {
+const ACTIONS: Readonly<Record<WireRecovered["action"], string>> = {
   discard: "discarded: nothing had begun",
   roll_back: "rolled back: the originals stand",
   roll_forward: "finished: the outputs stand",
-  undo: "undo finished: the originals stand",
+  undo: "undone: the originals stand",
   quarantine: "quarantined: left as it is",
 };
 
-export function explainAction(action: RecoverResult["groups"][number]["action"]): string {
+export function explainAction(action: WireRecovered["action"]): string {
   return ACTIONS[action] ?? words(action);
 }
 

@@ -3,15 +3,19 @@ import type { PolicyInput } from "@tamp/core";
 import { invalid, type ParamReader } from "../check.ts";
 import { pageOf, presentFile } from "../present.ts";
 import type { DatasetStats, DatasetSummary, Page, WireFile } from "../protocol.ts";
-import type { HandlerContext } from "./context.ts";
+import { type HandlerContext, requireTrust } from "./context.ts";
 
-export async function openDataset({ daemon, params }: HandlerContext): Promise<DatasetSummary> {
+export async function openDataset(context: HandlerContext): Promise<DatasetSummary> {
+  const { daemon, params } = context;
+  const recover = params.optionalBoolean("recover") ?? false;
+  if (recover) requireTrust(context, "the dataset was not opened");
   const dataset = await daemon.open({
     root: rootOf(params),
     policy: policyParam(params),
     workspace: absolute("workspace", params.optionalString("workspace") ?? null),
     watch: params.optionalBoolean("watch") ?? true,
     mustExist: params.optionalBoolean("mustExist") ?? false,
+    recover,
   });
   return dataset.summary();
 }

@@ -5,9 +5,10 @@ import { type Executed, execute } from "../execute.ts";
 import type { OpenDataset } from "../open-dataset.ts";
 import { readPlanDocument } from "../plan-document.ts";
 import { presentRunGroup } from "../present.ts";
-import type { RunResult, WireCanonicalStats } from "../protocol.ts";
-import type { HandlerContext } from "./context.ts";
+import type { RunResult, WireCanonicalStats, WireEstimate } from "../protocol.ts";
+import { type HandlerContext, requireTrust } from "./context.ts";
 import { rootOf } from "./datasets.ts";
+import { presentEstimate } from "./plans.ts";
 
 /** A run that waits cannot be cancelled: what was published must be swapped. */
 const MOST_OVERLAP_MS = 10 * 60_000;
@@ -26,12 +27,11 @@ export async function executePlan(context: HandlerContext): Promise<RunResult> {
   const executed = await daemon
     .track(context.signal, (signal) =>
       dataset.exclusively(() =>
-        execute({ deps, dataset, plan, limits, overlapMs, signal, onProgress: progress.report }),
+        execute({ deps, dataset, plan, planId, limits, overlapMs, signal, onProgress: progress.report }),
       ),
     )
     .finally(progress.end);
   const durationMs = Math.round(deps.ports.clock() - begun);
-  const freeBytes = await deps.ports.fs.freeBytes(dataset.root).catch(() => 0);
   const result = presentRun({
     dataset: dataset.root,
     plan,
@@ -39,18 +39,10 @@ export async function executePlan(context: HandlerContext): Promise<RunResult> {
     engine: deps.engine.name,
     executed,
     durationMs,
-    freeBytes,
+    estimate: await presentEstimate(daemon, dataset, plan),
   });
   context.notify("tamp/run/finished", { dataset: dataset.root, result });
   return result;
-}
-
-export function requireTrust({ trusted }: HandlerContext, notDone: string): void {
-  if (trusted) return;
-  throw new TampError("Untrusted", "the workspace is not trusted", {
-    hint: "trust the workspace first",
-    notDone,
-  });
 }
 
 function readPlan(
@@ -114,11 +106,11 @@ interface RunParts {
   readonly engine: string;
   readonly executed: Executed;
   readonly durationMs: number;
-  readonly freeBytes: number;
+  readonly estimate: WireEstimate;
 }
 
-function presentRun({ dataset, plan, planId, engine, executed, durationMs, freeBytes }: RunParts): RunResult {
-  const { report, reason } = executed;
+function presentRun({ dataset, plan, planId, engine, executed, durationMs, estimate }: RunParts): RunResult {
+  const { report, reason, recovered } = executed;
   const groups = report?.groups ?? [];
   const passed = groups.filter((group) => group.kind === "published");
   const rowsCompared = passed.flatMap((group) => group.outputs).reduce((sum, output) => sum + output.rows, 0);
@@ -140,7 +132,9 @@ function presentRun({ dataset, plan, planId, engine, executed, durationMs, freeB
     durationMs,
     phases: roundAll(report?.phases ?? { pin: 0, rewrite: 0, validate: 0, sync: 0, publish: 0 }),
     duplicateWindowMs: report?.duplicateWindowMs ?? 0,
-    estimate: { ...plan.estimate, freeBytes },
+    estimate,
+    recovered,
+    purged: report?.purged ?? [],
     ...(reason === null ? {} : { reason }),
   };
 }

@@ -1,33 +1,43 @@
+import { invalid, type ParamReader } from "../check.ts";
 import { type Maintenance, maintain } from "../maintain.ts";
-import type { RecoverResult, UndoResult, WireRun } from "../protocol.ts";
-import { listRuns } from "../runs.ts";
+import type { PurgeResult, RecoverResult, UndoResult, WireRun } from "../protocol.ts";
+import { type PurgeRequest, purgeRuns } from "../purge.ts";
+import { listRuns, type RunFacts } from "../runs.ts";
 import { undoRun } from "../undo.ts";
 import { locateWorkspace } from "../workspace.ts";
-import type { HandlerContext } from "./context.ts";
+import { type HandlerContext, requireTrust } from "./context.ts";
 import { rootOf } from "./datasets.ts";
-import { requireTrust } from "./execute.ts";
 
 export async function runs({
   daemon,
   params,
 }: HandlerContext): Promise<{ readonly runs: readonly WireRun[] }> {
-  const { fs } = daemon.deps.ports;
+  const { ports } = daemon.deps;
   const dataset = daemon.dataset(rootOf(params));
-  return { runs: await listRuns(fs, await locateWorkspace(fs, dataset.root, dataset.workspace)) };
+  const found = await listRuns(ports, await locateWorkspace(ports.fs, dataset.root, dataset.workspace));
+  return { runs: found.map(presentFacts) };
+}
+
+function presentFacts({ interruptedGroups: _, reason, ...facts }: RunFacts): WireRun {
+  return { ...facts, ...(reason === null ? {} : { reason }) };
 }
 
 export async function undo(context: HandlerContext): Promise<UndoResult> {
   requireTrust(context, "nothing was undone");
   const runId = context.params.optionalString("runId") ?? null;
-  const { kind, restored, withdrawn, reason, ...undone } = await maintained(context, (held) =>
-    undoRun(held, runId),
-  );
+  const { undone, recovered } = await maintained(context, async (held) => ({
+    undone: await undoRun(held, runId),
+    recovered: held.recovered,
+  }));
+  const { kind, restored, withdrawn, duplicateWindowMs, reason } = undone;
   await context.daemon.dataset(rootOf(context.params)).refresh(null, [...restored, ...withdrawn]);
   return {
     kind,
     runId: undone.runId,
     restoredFiles: restored.length,
     withdrawnFiles: withdrawn.length,
+    duplicateWindowMs,
+    recovered,
     ...(reason === undefined ? {} : { reason }),
   };
 }
@@ -38,6 +48,44 @@ export async function recover(context: HandlerContext): Promise<RecoverResult> {
   await context.daemon.dataset(rootOf(context.params)).refresh();
   const quarantined = groups.some((group) => group.action === "quarantine");
   return { kind: groups.length === 0 ? "nothing_to_do" : quarantined ? "quarantined" : "recovered", groups };
+}
+
+export async function purge(context: HandlerContext): Promise<PurgeResult> {
+  requireTrust(context, "nothing was deleted");
+  const { daemon, params } = context;
+  const { retentionMs, maxRetainedBytes } = daemon.dataset(rootOf(params)).currentPolicy();
+  const request = purgeRequest(params, { retentionMs, maxRetainedBytes });
+  const dryRun = params.optionalBoolean("dryRun") ?? false;
+  const { purged, recovered } = await maintained(context, async (held) => ({
+    purged: await purgeRuns(held, request, dryRun),
+    recovered: held.recovered,
+  }));
+  const { runs: gone, kept, retainedBytes } = purged;
+  const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+  const [first] = kept;
+  const refused = gone.length === 0 && first !== undefined;
+  return {
+    kind: gone.length > 0 ? "purged" : refused ? "refused" : "nothing_to_do",
+    dryRun,
+    runs: gone,
+    kept,
+    purgedFiles: sum(gone.map(({ files }) => files)),
+    purgedBytes: sum(gone.map(({ bytes }) => bytes)),
+    retainedBytes,
+    recovered,
+    ...(refused ? { reason: `run ${first.runId} keeps its originals: ${first.reason}` } : {}),
+  };
+}
+
+function purgeRequest(
+  params: ParamReader,
+  retention: Extract<PurgeRequest, { kind: "due" }>["retention"],
+): PurgeRequest {
+  const runId = params.optionalString("runId");
+  const all = params.optionalBoolean("all") ?? false;
+  if (runId !== undefined && all) throw invalid("runId and all exclude each other");
+  if (runId !== undefined) return { kind: "run", runId };
+  return all ? { kind: "all" } : { kind: "due", retention, incomingBytes: 0 };
 }
 
 /** Work under the dataset's lock that a shutdown waits for. */

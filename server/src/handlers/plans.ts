@@ -1,8 +1,9 @@
+import type { Plan } from "@tamp/core";
 import { invalid } from "../check.ts";
 import type { Daemon } from "../daemon.ts";
 import type { MadePlan, OpenDataset } from "../open-dataset.ts";
 import { countReasons, pageOf, presentGroup } from "../present.ts";
-import type { Page, PlanDocument, PlanSummary, WireGroup, WireSkipped } from "../protocol.ts";
+import type { Page, PlanDocument, PlanSummary, WireEstimate, WireGroup, WireSkipped } from "../protocol.ts";
 import type { HandlerContext } from "./context.ts";
 import { policyParam, rootOf } from "./datasets.ts";
 
@@ -39,7 +40,6 @@ export async function planDocument({ daemon, params }: HandlerContext): Promise<
 
 export async function summarize(daemon: Daemon, dataset: OpenDataset, made: MadePlan): Promise<PlanSummary> {
   const { plan } = made;
-  const { fs } = daemon.deps.ports;
   const reason =
     plan.kind === "refused" ? plan.reason : plan.kind === "nothing_to_do" ? whyNothing(made) : null;
   return {
@@ -54,11 +54,25 @@ export async function summarize(daemon: Daemon, dataset: OpenDataset, made: Made
     groupCount: plan.groups.length,
     skippedCount: plan.skipped.length,
     skippedByReason: countReasons(plan),
-    estimate: { ...plan.estimate, freeBytes: await fs.freeBytes(dataset.root).catch(() => 0) },
+    estimate: await presentEstimate(daemon, dataset, plan),
     benefit: plan.benefit,
     health: made.health,
     notes: plan.groups.length > 0 ? dataset.notes() : [],
     ...(reason === null ? {} : { reason }),
+  };
+}
+
+export async function presentEstimate(
+  { deps }: Daemon,
+  dataset: OpenDataset,
+  { estimate, policy, groups }: Plan,
+): Promise<WireEstimate> {
+  const retainedBytes = groups.reduce((sum, group) => sum + group.inputBytes, 0);
+  return {
+    ...estimate,
+    freeBytes: await deps.ports.fs.freeBytes(dataset.root).catch(() => 0),
+    retainedBytes,
+    purgeBytes: groups.length === 0 ? 0 : dataset.dueBytes(policy, retainedBytes),
   };
 }
 

@@ -38,17 +38,22 @@ function parse(text: string): unknown {
 }
 
 const KINDS: readonly unknown[] = ["planned", "nothing_to_do", "refused"];
-const OBJECTS = ["stats", "skippedByReason", "estimate", "benefit", "health"] as const;
+const OBJECTS = ["stats", "skippedByReason", "estimate", "benefit", "health", "policy"] as const;
 const LISTS = ["groups", "skipped", "notes", "partitionFilter"] as const;
+
+const ESTIMATES = ["ratio", "neededBytes", "freeBytes", "retainedBytes", "purgeBytes"] as const;
 
 /** What showing it needs; the daemon checks the rest before it executes anything. */
 function isPlan(value: unknown): value is PlanDocument {
   if (!isRecord(value) || value.tampPlan !== 1 || !KINDS.includes(value.kind)) return false;
+  const { estimate } = value;
   return (
     typeof value.dataset === "string" &&
     typeof value.planId === "string" &&
     OBJECTS.every((name) => isRecord(value[name])) &&
     LISTS.every((name) => Array.isArray(value[name])) &&
+    isRecord(estimate) &&
+    ESTIMATES.every((name) => typeof estimate[name] === "number") &&
     (value.groups as readonly unknown[]).every(isGroup)
   );
 }

@@ -2,8 +2,8 @@ import type { RecoverResult } from "../../protocol.ts";
 import { type CommandCall, nextSteps, printJson, viewOf, withDataset } from "../call.ts";
 import { EXIT_FINE, EXIT_PROBLEM, tellProblem } from "../problem.ts";
 import { toText, type View } from "../render.ts";
-import { countOf, formatCount, printable, wrap } from "../text.ts";
-import { explainAction } from "../words.ts";
+import { recoveredLines } from "../render-history.ts";
+import { countOf } from "../text.ts";
 
 /** Finishes or rolls back what an interrupted run left. */
 export function recover(call: CommandCall): Promise<number> {
@@ -29,16 +29,7 @@ export function recover(call: CommandCall): Promise<number> {
   });
 }
 
-function renderRecovery({ groups }: RecoverResult, { paint, width }: View): string {
+function renderRecovery({ groups }: RecoverResult, view: View): string {
   if (groups.length === 0) return "Nothing to recover: no run was interrupted.\n";
-  return toText(
-    groups.flatMap(({ runId, group, action, detail }) => {
-      const text = explainAction(action);
-      return [
-        `Run ${printable(runId)}, group ${formatCount(group)}`,
-        `  ${action === "quarantine" ? paint.bad(text) : text}`,
-        ...wrap(printable(detail), width - 2).map((line) => `  ${paint.dim(line)}`),
-      ];
-    }),
-  );
+  return toText(recoveredLines(groups, view));
 }

@@ -3,7 +3,9 @@ import type { WireRun } from "../../protocol.ts";
 import { type CommandCall, nextSteps, printJson, viewOf, withDataset } from "../call.ts";
 import { EXIT_FINE } from "../problem.ts";
 import { renderTable, toText, type View } from "../render.ts";
-import { formatCount, formatMoment, printable, wrap } from "../text.ts";
+import { rowsTwice } from "../render-history.ts";
+import type { NextSteps } from "../render-run.ts";
+import { countOf, formatCount, formatMoment, printable, wrap } from "../text.ts";
 import { words } from "../words.ts";
 
 export function runs(call: CommandCall): Promise<number> {
@@ -11,13 +13,13 @@ export function runs(call: CommandCall): Promise<number> {
   return withDataset(call, directory, async ({ client, dataset }) => {
     const found = await client.request("tamp/runs", { dataset }, { signal: call.io.signal });
     if (call.flags.json === true) printJson(call.io, found);
-    else call.io.out(renderRuns(found.runs, viewOf(call), nextSteps(dataset, call.flags).recover));
+    else call.io.out(renderRuns(found.runs, viewOf(call), nextSteps(dataset, call.flags)));
     return EXIT_FINE;
   });
 }
 
-/** Newest first, two lines a run: its id is long, and `--run` needs all of it. */
-function renderRuns(found: readonly WireRun[], view: View, recover: string): string {
+/** Newest first; under each line its id, since `--run` needs all of it, and what may be said of it. */
+function renderRuns(found: readonly WireRun[], view: View, next: NextSteps): string {
   if (found.length === 0) return "No runs yet.\n";
   const rows = found.map((run) => [
     startOf(run),
@@ -30,7 +32,8 @@ function renderRuns(found: readonly WireRun[], view: View, recover: string): str
   const [title = "", ...lines] = renderTable({ head, rows }, view);
   return toText([
     title,
-    ...lines.flatMap((line, index) => [line, ...detailsOf(found[index] as WireRun, view, recover)]),
+    ...lines.flatMap((line, index) => [line, ...detailsOf(found[index] as WireRun, view, next)]),
+    ...retainedLines(found, view, next),
   ]);
 }
 
@@ -43,21 +46,33 @@ function startOf({ runId, startedAt }: WireRun): string {
   return `${year}-${month}-${day} ${hour}:${minute}:${second}`;
 }
 
-function detailsOf(run: WireRun, { paint, width }: View, recover: string): readonly string[] {
-  const kept = run.retainedBytes > 0 ? `, originals kept: ${formatSize(run.retainedBytes)}` : "";
-  const remark = remarkOf(run, recover);
-  const lines = [`run ${printable(run.runId)}${kept}`, ...(remark === "" ? [] : wrap(remark, width - 4))];
+function detailsOf(run: WireRun, { paint, width }: View, next: NextSteps): readonly string[] {
+  const since = run.stateSince === "" ? "" : `${words(run.state)} since ${formatMoment(run.stateSince)}`;
+  const texts = [
+    `run ${printable(run.runId)}`,
+    [since, rowsTwice(run.duplicateWindowMs)].filter((text) => text !== "").join("; "),
+    run.retainedBytes > 0
+      ? `originals kept: ${formatSize(run.retainedBytes)} in ${printable(run.folder)}`
+      : "",
+    remarkOf(run, next),
+    printable(run.reason ?? ""),
+  ];
+  const lines = texts.filter((text) => text !== "").flatMap((text) => wrap(text, width - 4));
   return lines.map((line) => paint.dim(`    ${line}`));
 }
 
-function remarkOf({ state }: WireRun, recover: string): string {
+function remarkOf({ state }: WireRun, { recover }: NextSteps): string {
   switch (state) {
+    case "running":
+      return "under way: its groups are published one by one";
     case "published":
       return "";
     case "partly_published":
       return "some of its groups were not published";
     case "undone":
       return "the originals stand";
+    case "purged":
+      return "its originals were deleted: it cannot be undone";
     case "rolled_back":
       return "nothing was published";
     case "interrupted":
@@ -66,4 +81,12 @@ function remarkOf({ state }: WireRun, recover: string): string {
     default:
       return assertNever(state);
   }
+}
+
+function retainedLines(found: readonly WireRun[], { width }: View, { purge }: NextSteps): readonly string[] {
+  const keeping = found.filter((run) => run.retainedBytes > 0);
+  if (keeping.length === 0) return [];
+  const bytes = keeping.reduce((sum, run) => sum + run.retainedBytes, 0);
+  const text = `Originals kept for undo: ${formatSize(bytes)} of ${countOf(keeping.length, "run")}; ${purge} deletes those past their retention`;
+  return ["", ...wrap(text, width)];
 }

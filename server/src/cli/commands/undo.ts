@@ -8,9 +8,12 @@ import {
   type OpenedDataset,
   printJson,
   requireConsent,
+  viewOf,
   withDataset,
 } from "../call.ts";
 import { EXIT_FINE, EXIT_INTERRUPTED, EXIT_PROBLEM, tellProblem } from "../problem.ts";
+import { toText } from "../render.ts";
+import { recoveredFirst, rowsTwice } from "../render-history.ts";
 import { countOf, formatMoment, printable } from "../text.ts";
 
 /** Gives back the originals of a run. */
@@ -30,6 +33,9 @@ export async function undo(call: CommandCall): Promise<number> {
   });
 }
 
+/** States in which a run has groups that can be undone. */
+const STANDING: readonly WireRun["state"][] = ["published", "partly_published"];
+
 /** The run that the question was about, so that no other is undone; null where the answer was no. */
 async function chosenRun(
   call: CommandCall,
@@ -38,7 +44,7 @@ async function chosenRun(
   const { io, flags } = call;
   const { runs } = await client.request("tamp/runs", { dataset }, { signal: io.signal });
   const run = runs.find(({ runId, state }) =>
-    flags.run === undefined ? state === "published" : runId === flags.run,
+    flags.run === undefined ? STANDING.includes(state) : runId === flags.run,
   );
   if (run === undefined && flags.run === undefined) return {};
   if (run === undefined) {
@@ -62,14 +68,18 @@ function changesOf(run: WireRun): string {
   ].join("\n");
 }
 
-function tellUndo({ io, flags }: CommandCall, dataset: string, result: UndoResult): void {
+function tellUndo(call: CommandCall, dataset: string, result: UndoResult): void {
+  const { io, flags } = call;
   const run = `run ${printable(result.runId ?? "")}`;
+  const first = recoveredFirst(result.recovered, viewOf(call));
+  if (first.length > 0) io.out(toText([...first.slice(1), ""]));
   switch (result.kind) {
-    case "undone":
-      io.out(
-        `Undone: ${run}\n  ${countOf(result.restoredFiles, "original")} restored, ${countOf(result.withdrawnFiles, "output")} withdrawn\n`,
-      );
+    case "undone": {
+      const files = `${countOf(result.restoredFiles, "original")} restored, ${countOf(result.withdrawnFiles, "output")} withdrawn`;
+      const twice = rowsTwice(result.duplicateWindowMs);
+      io.out(toText([`Undone: ${run}`, `  ${files}`, ...(twice === "" ? [] : [`  ${twice}`])]));
       return;
+    }
     case "nothing_to_do":
       io.out(
         result.runId === null

@@ -1,0 +1,60 @@
+import { formatSize } from "@tamp/core";
+import type { WirePurgedRun, WireRecovered } from "../protocol.ts";
+import { heading, renderTable, type View } from "./render.ts";
+import { countOf, formatCount, formatDuration, printable, wrap } from "./text.ts";
+import { explainAction } from "./words.ts";
+
+const MOST_RECOVERED = 10;
+const MOST_RUNS = 20;
+
+/** Groups of interrupted runs and what became of each. */
+export function recoveredLines(groups: readonly WireRecovered[], view: View): readonly string[] {
+  const more = groups.length - MOST_RECOVERED;
+  return [
+    ...groups.slice(0, MOST_RECOVERED).flatMap((group) => oneRecovered(group, view)),
+    ...(more > 0 ? [`… and ${countOf(more, "more group")} (all: --json)`] : []),
+  ];
+}
+
+function oneRecovered(group: WireRecovered, { paint, width }: View): readonly string[] {
+  const text = explainAction(group.action);
+  const twice = rowsTwice(group.duplicateWindowMs);
+  return [
+    `Run ${printable(group.runId)}, group ${formatCount(group.group)}`,
+    ...wrap(text, width - 2).map((line) => `  ${group.action === "quarantine" ? paint.bad(line) : line}`),
+    ...wrap(printable(group.detail), width - 2).map((line) => `  ${paint.dim(line)}`),
+    ...(twice === "" ? [] : [`  ${paint.dim(twice)}`]),
+  ];
+}
+
+/** Leftovers that were dealt with before the work that was asked for began. */
+export function recoveredFirst(groups: readonly WireRecovered[], view: View): readonly string[] {
+  if (groups.length === 0) return [];
+  const lines = recoveredLines(groups, { ...view, width: view.width - 2 });
+  return [...heading("Recovered first, from an interrupted run", view), ...lines.map((line) => `  ${line}`)];
+}
+
+/** `rows stood twice for at most 52 ms`, in old and in new files; `""` where they never did. */
+export function rowsTwice(duplicateWindowMs: number): string {
+  if (duplicateWindowMs <= 0) return "";
+  return `rows stood twice for at most ${formatDuration(duplicateWindowMs)}`;
+}
+
+/** Runs whose originals are deleted, as a table. */
+export function purgedLines(runs: readonly WirePurgedRun[], view: View): readonly string[] {
+  const rows = runs
+    .slice(0, MOST_RUNS)
+    .map(({ runId, files, bytes }) => [printable(runId), formatCount(files), formatSize(bytes)]);
+  const more = runs.length - rows.length;
+  return [
+    ...renderTable({ head: ["run", ">originals", ">size"], rows }, view),
+    ...(more > 0 ? [`  … and ${countOf(more, "more run")} (all: --json)`] : []),
+  ];
+}
+
+/** `12 originals (300 MiB) of 2 runs` */
+export function originalsOf(runs: readonly WirePurgedRun[]): string {
+  const files = runs.reduce((sum, run) => sum + run.files, 0);
+  const bytes = runs.reduce((sum, run) => sum + run.bytes, 0);
+  return `${countOf(files, "original")} (${formatSize(bytes)}) of ${countOf(runs.length, "run")}`;
+}

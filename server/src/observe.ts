@@ -1,0 +1,98 @@
+import { dirname, join } from "node:path";
+import type { FileIdentity, JournalRecord, Observation, Presence, SourceRecord } from "@tamp/core";
+import { hashFooter } from "./footer-hash.ts";
+import { type Entry, errno, type PublicationFs } from "./fs.ts";
+import { mapLimit } from "./map-limit.ts";
+import type { GroupFolder, Workspace } from "./workspace.ts";
+
+/** Where a group's names lie, and how its files are told from others. */
+export interface GroupPlace {
+  readonly fs: PublicationFs;
+  readonly workspace: Workspace;
+  readonly folder: GroupFolder;
+  /**
+   * `run`: ctime is compared as well. `later`, in recovery, undo and purge: our own links have changed ctime since,
+   * and footers are compared instead.
+   */
+  readonly identity: "run" | "later";
+}
+
+/** A source or output is not what the journal says: nothing was changed by the step that found it. */
+export class DriftError extends Error {
+  readonly path: string;
+
+  constructor(path: string, what: string) {
+    super(`${path} ${what}`);
+    this.name = "DriftError";
+    this.path = path;
+  }
+}
+
+const LOOKS_AT_ONCE = 8;
+
+/** What every name of the group holds now. Rejects where a name leads out of the dataset by now. */
+export async function observe(place: GroupPlace, record: JournalRecord): Promise<Observation> {
+  const { fs } = place;
+  for (const folder of liveFolders(place, record)) await refuseLinked(fs, folder);
+  const presence = (path: string, file: RecordedFile): Promise<Presence> => presenceOf(place, path, file);
+  const sources = await mapLimit(record.sources, LOOKS_AT_ONCE, async (source) => {
+    const live = await presence(livePath(place, source), source);
+    const trash = await presence(ownPath(place, source.trash), source);
+    const stray = live !== "ours" && trash === "other" && (await isStray(place, source));
+    return { live, trash: stray ? ("stray" as const) : trash };
+  });
+  const outputs = await mapLimit(record.outputs, LOOKS_AT_ONCE, async (output) => ({
+    live: await presence(livePath(place, output), output),
+    stage: await presence(ownPath(place, output.stage), output),
+  }));
+  return { sources, outputs };
+}
+
+type RecordedFile = FileIdentity & { readonly footerHash: string };
+
+async function presenceOf(place: GroupPlace, path: string, file: RecordedFile): Promise<Presence> {
+  const { fs, identity } = place;
+  const entry = await fs.lstat(path);
+  if (entry === null) return "missing";
+  if (!isSame(entry, file)) return "other";
+  return identity === "run" || (await hashFooter(fs, path)) === file.footerHash ? "ours" : "other";
+}
+
+/** Another inode than the original's, whose live name is free or is a link of it already. */
+async function isStray(place: GroupPlace, source: SourceRecord): Promise<boolean> {
+  const trash = await place.fs.lstat(ownPath(place, source.trash));
+  const live = await place.fs.lstat(livePath(place, source));
+  if (trash === null || trash.kind !== "file" || trash.inode === source.inode) return false;
+  return live === null || (live.inode === trash.inode && live.device === trash.device);
+}
+
+export function isSame(entry: Entry, identity: FileIdentity): boolean {
+  return (
+    entry.kind === "file" &&
+    entry.device === identity.device &&
+    entry.inode === identity.inode &&
+    entry.sizeBytes === identity.sizeBytes &&
+    entry.mtimeNs === identity.mtimeNs
+  );
+}
+
+export function liveFolders(place: GroupPlace, { sources, outputs }: JournalRecord): ReadonlySet<string> {
+  return new Set([...sources, ...outputs].map((file) => dirname(livePath(place, file))));
+}
+
+/** A folder that is gone leads nowhere. */
+async function refuseLinked(fs: PublicationFs, folder: string): Promise<void> {
+  const real = await fs.realpath(folder).catch((error: unknown) => {
+    if (errno(error) === "ENOENT" || errno(error) === "ENOTDIR") return folder;
+    throw error;
+  });
+  if (real !== folder) throw new DriftError(folder, "is reached through a link");
+}
+
+export function livePath(place: GroupPlace, file: { readonly path: string }): string {
+  return join(place.workspace.root, file.path);
+}
+
+export function ownPath(place: GroupPlace, name: string): string {
+  return join(place.folder.path, name);
+}
