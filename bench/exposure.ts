@@ -25,7 +25,7 @@ const SMALL = { sources: 24, rowsPerSource: 50, outputs: 2 };
 
 /** How much is measured. */
 interface Scale {
-  /** Publications that each reader overlaps for 0 and for the chosen value, and for the values around them. */
+  /** Swaps that each reader overlaps for 0 and for the chosen value, and for the values around them. */
   readonly thorough: number;
   readonly curve: number;
   readonly around: readonly number[];
@@ -46,13 +46,13 @@ interface Scale {
 
 const FULL: Scale = {
   thorough: 2000,
-  curve: 200,
+  curve: 300,
   around: [10, 50, 250, 1000],
-  smallDirs: 64,
-  limitMs: 180_000,
+  smallDirs: 32,
+  limitMs: 120_000,
   crowds: [
-    { files: 2000, dirs: 2, restMs: 200, listsOnly: false, overlaps: [0, 50, 250], swaps: 40 },
-    { files: 10_000, dirs: 4, restMs: 200, listsOnly: true, overlaps: [0, 10, 50, 100, 250], swaps: 100 },
+    { files: 2000, dirs: 2, restMs: 200, listsOnly: false, overlaps: [0, 250], swaps: 60 },
+    { files: 10_000, dirs: 4, restMs: 200, listsOnly: true, overlaps: [0, 10, 50, 100, 250], swaps: 200 },
   ],
   listings: [
     { files: 24, lists: 500, reads: 200 },
@@ -141,7 +141,7 @@ async function runCrowded({ scale, readers }: Options, parent: string): Promise<
     const scenes = await makeScenes(folder, dirs, files);
     for (const reader of readers.filter((found) => found.listsOnly === listsOnly)) {
       for (const overlapMs of overlaps) {
-        const cell: Cell = { reader, overlapMs, swaps, limitMs: scale.limitMs / 3 };
+        const cell: Cell = { reader, overlapMs, swaps, limitMs: scale.limitMs / 4 };
         results.push(printCell(await runCrowdedCell(cell, scenes, restMs)));
       }
     }

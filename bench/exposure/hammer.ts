@@ -5,11 +5,10 @@ import { type Read, type Swap, type Tally, tallyReads } from "./verdict.ts";
 
 export interface HammerRequest {
   readonly reader: ReaderInfo;
+  /** All of them swap at once, each at its own pace. */
   readonly scenes: readonly Scene[];
   readonly overlapMs: number;
-  /** Directories that are in a swap at one time. */
-  readonly sideBySide: number;
-  /** Publications, and as many undos, that the reader must have overlapped in time. */
+  /** Publications and undos that the reader must have overlapped in time. */
   readonly swaps: number;
   readonly limitMs: number;
   /** Pause after each swap, so that a slow read meets one of them and not many. */
@@ -28,25 +27,17 @@ export interface HammerResult {
 
 /** One reader in a tight loop over directories that are swapped to and fro until it has met enough swaps. */
 export async function hammer(request: HammerRequest): Promise<HammerResult> {
-  const { scenes, reader, sideBySide, overlapMs, restMs } = request;
+  const { scenes, reader } = request;
+  const [first] = scenes;
+  if (first === undefined) throw new Error("there is no directory to swap");
   const reads: Read[] = [];
   const swaps: Swap[] = [];
-  const running = await startReader(
-    reader,
-    {
-      dirs: scenes.map(({ workspace }) => workspace.root),
-      layout: scenes[0]?.layout ?? { sources: 0, rowsPerSource: 0, outputs: 0, bystanders: 0 },
-      timing: null,
-    },
-    (answer) => {
-      if (answer.kind === "read") reads.push(answer);
-    },
-  );
-  const stopping = new AbortController();
-  const workers = Array.from({ length: sideBySide }, (_, worker) => {
-    const own = scenes.filter((scene) => scene.dir % sideBySide === worker);
-    return swapToAndFro({ own, overlapMs, restMs, swaps, signal: stopping.signal });
+  const dirs = scenes.map(({ workspace }) => workspace.root);
+  const running = await startReader(reader, { dirs, layout: first.layout, timing: null }, (answer) => {
+    if (answer.kind === "read") reads.push(answer);
   });
+  const stopping = new AbortController();
+  const workers = scenes.map((scene) => swapToAndFro({ ...request, scene, swaps, signal: stopping.signal }));
   try {
     await Promise.race([enough(request, swaps, reads), running.ended, ...workers]);
   } finally {
@@ -63,29 +54,19 @@ export async function hammer(request: HammerRequest): Promise<HammerResult> {
   };
 }
 
-interface Worker {
-  readonly own: readonly Scene[];
-  readonly overlapMs: number;
-  readonly restMs: number;
+interface Worker extends Pick<HammerRequest, "overlapMs" | "restMs"> {
+  readonly scene: Scene;
   readonly swaps: Swap[];
   readonly signal: AbortSignal;
 }
 
-/** Publishes all of its directories and then undoes them, so that a directory rests between two of its swaps. */
-async function swapToAndFro({ own, overlapMs, restMs, swaps, signal }: Worker): Promise<void> {
+async function swapToAndFro({ scene, swaps, signal, overlapMs, restMs }: Worker): Promise<void> {
   while (!signal.aborted) {
-    const published = [];
-    for (const scene of own) {
-      if (signal.aborted) break;
-      const done = await publish(scene, nextRunId(), overlapMs);
-      swaps.push(done.swap);
-      published.push({ scene, done });
-      await sleep(restMs);
-    }
-    for (const { scene, done } of published) {
-      swaps.push((await undo(scene, done)).swap);
-      await sleep(restMs);
-    }
+    const done = await publish(scene, nextRunId(), overlapMs);
+    swaps.push(done.swap);
+    await sleep(restMs);
+    swaps.push((await undo(scene, done)).swap);
+    await sleep(restMs);
   }
 }
 
@@ -93,8 +74,7 @@ async function enough(request: HammerRequest, swaps: readonly Swap[], reads: rea
   const begin = performance.now();
   while (performance.now() - begin < request.limitMs) {
     await sleep(200);
-    const { publish, undo } = tallyReads(swaps, reads);
-    if (Math.min(publish.swaps, undo.swaps) >= request.swaps) return;
+    if (tallyReads(swaps, reads).all.swaps >= request.swaps) return;
   }
 }
 

@@ -49,6 +49,8 @@ export class Daemon implements Disposable {
   readonly #restarted = new EventEmitter<void>();
   #client: LanguageClient | null = null;
   #state: DaemonState = "stopped";
+  /** What the process was, or will be, told of the workspace when it starts. */
+  #isTrusted = false;
   #hasRun = false;
   #isStopping = false;
   #tokens = 0;
@@ -66,6 +68,11 @@ export class Daemon implements Disposable {
 
   get state(): DaemonState {
     return this.#state;
+  }
+
+  /** Whether the daemon may change files: trust that is granted later counts from its next start. */
+  get isTrusted(): boolean {
+    return this.#client === null ? workspace.isTrusted : this.#isTrusted;
   }
 
   async request<M extends keyof Requests>(
@@ -133,11 +140,12 @@ export class Daemon implements Disposable {
   }
 
   #createClient(): LanguageClient {
+    this.#isTrusted = workspace.isTrusted;
     const client = new LanguageClient(
       "tamp",
       "Tamp",
       serverOptions(this.#options.entry),
-      clientOptions(this.#options.log),
+      clientOptions(this.#options.log, this.#isTrusted),
     );
     const forward = <M extends keyof ServerNotifications>(
       method: M,
@@ -196,10 +204,8 @@ function serverOptions(entry: string): ServerOptions {
   };
 }
 
-function clientOptions(log: LogOutputChannel): LanguageClientOptions {
-  const initializationOptions = (): InitializeParams["initializationOptions"] => ({
-    trusted: workspace.isTrusted,
-  });
+function clientOptions(log: LogOutputChannel, trusted: boolean): LanguageClientOptions {
+  const initializationOptions: InitializeParams["initializationOptions"] = { trusted };
   return {
     documentSelector: [],
     outputChannel: log,

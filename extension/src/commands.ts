@@ -3,6 +3,7 @@ import { compact, previewCompaction, showStatistics, undoLastRun } from "./compa
 import { nameOf } from "./format.ts";
 import { tellFailure } from "./messages.ts";
 import { pickDataset, pickFolder, type Target } from "./pick.ts";
+import { purgeOriginals } from "./purge.ts";
 import type { Services } from "./services.ts";
 import { addDataset } from "./settings.ts";
 
@@ -14,6 +15,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   "tamp.previewCompaction": onDataset(previewCompaction),
   "tamp.compact": onDataset(compact),
   "tamp.undoLastRun": onDataset(undoLastRun),
+  "tamp.purgeOriginals": onDataset(purgeOriginals),
   "tamp.watchFolder": watchFolder,
   "tamp.showLog": async (_, { log }) => log.show(),
   "tamp.restart": async (_, { daemon }) => daemon.restart(),

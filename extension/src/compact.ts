@@ -3,10 +3,12 @@ import { type CancellationToken, type Progress, ProgressLocation, window } from 
 import { readFailure } from "./failure.ts";
 import { nameOf } from "./format.ts";
 import { confirm, requireTrust, tell } from "./messages.ts";
+import { recoveredDetails } from "./recovered-text.ts";
 import {
   confirmCompaction,
   confirmUndo,
   latestPublished,
+  leftGroups,
   runDetails,
   runOutcome,
   undoOutcome,
@@ -53,6 +55,7 @@ export async function undoLastRun(root: string, services: Services): Promise<voi
   );
   await datasets.refresh();
   previews.refresh(dataset);
+  for (const line of recoveredDetails(result.recovered)) services.log.info(line);
   await tell(undoOutcome(result, dataset));
 }
 
@@ -126,7 +129,14 @@ async function executeWithProgress(
 
 async function tellRun(result: RunResult, services: Services): Promise<void> {
   const outcome = runOutcome(result);
-  const chosen = await tell(outcome, ...(outcome.canUndo ? ["Undo"] : []), "Show Details");
+  const isLeft = result.kind !== "rolled_back" && leftGroups(result) > 0;
+  const buttons = [
+    ...(isLeft ? ["Compact Again"] : []),
+    ...(outcome.canUndo ? ["Undo"] : []),
+    "Show Details",
+  ];
+  const chosen = await tell(outcome, ...buttons);
   if (chosen === "Undo") await undoLastRun(result.dataset, services);
+  else if (chosen === "Compact Again") await compact(result.dataset, services);
   else if (chosen === "Show Details") services.log.show();
 }

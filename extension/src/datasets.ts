@@ -1,4 +1,4 @@
-import type { DatasetSummary, WirePolicy } from "@tamp/server/protocol";
+import type { DatasetSummary, WirePolicy, WireRecovered } from "@tamp/server/protocol";
 import { type Disposable, EventEmitter, type LogOutputChannel } from "vscode";
 import type { Daemon } from "./client.ts";
 import { readFailure } from "./failure.ts";
@@ -15,6 +15,12 @@ interface Entry {
   problem: string | null;
 }
 
+/** What became of an interrupted run's leftovers when its dataset was opened. */
+export interface Recovery {
+  readonly dataset: string;
+  readonly groups: readonly WireRecovered[];
+}
+
 /** Which datasets are open in the daemon, and what it last said of each. */
 export class Datasets implements Disposable {
   readonly #daemon: Daemon;
@@ -23,11 +29,16 @@ export class Datasets implements Disposable {
   readonly #summaries = new Map<string, DatasetSummary>();
   readonly #changed = new EventEmitter<void>();
   readonly #failed = new EventEmitter<{ readonly path: string; readonly message: string }>();
+  readonly #recovered = new EventEmitter<Recovery>();
+  /** Groups whose recovery was told: a dataset that is opened again answers with them again. */
+  readonly #told = new Set<string>();
   readonly #subscriptions: readonly Disposable[];
 
   readonly onChanged = this.#changed.event;
   /** A dataset of the settings could not be opened. */
   readonly onFailed = this.#failed.event;
+  /** Fires once for each group. */
+  readonly onRecovered = this.#recovered.event;
 
   constructor(daemon: Daemon, log: LogOutputChannel) {
     this.#daemon = daemon;
@@ -95,10 +106,17 @@ export class Datasets implements Disposable {
     for (const subscription of this.#subscriptions) subscription.dispose();
     this.#changed.dispose();
     this.#failed.dispose();
+    this.#recovered.dispose();
   }
 
   #open({ path, policy }: WantedDataset, origin: Entry["origin"]): Entry {
-    const opening = this.#daemon.request("tamp/dataset/open", { dataset: path, watch: true, policy });
+    const recover = this.#daemon.isTrusted;
+    const opening = this.#daemon.request("tamp/dataset/open", {
+      dataset: path,
+      watch: true,
+      policy,
+      recover,
+    });
     const entry: Entry = { path, policy, origin, opening, dataset: null, problem: null };
     this.#entries.set(path, entry);
     opening.then(
@@ -111,7 +129,17 @@ export class Datasets implements Disposable {
   #opened(entry: Entry, summary: DatasetSummary): void {
     entry.dataset = summary.dataset;
     // Closed again while it was opening: what comes now is nobody's.
-    if (this.#entries.get(entry.path) === entry) this.#accept(summary);
+    if (this.#entries.get(entry.path) !== entry) return;
+    this.#accept(summary);
+    this.#tellRecovery(summary);
+  }
+
+  #tellRecovery({ dataset, recovered }: DatasetSummary): void {
+    const groups = recovered.filter(({ runId, group, action }) => {
+      const key = JSON.stringify([dataset, runId, group, action]);
+      return !this.#told.has(key) && this.#told.add(key);
+    });
+    if (groups.length > 0) this.#recovered.fire({ dataset, groups });
   }
 
   #couldNotOpen(entry: Entry, error: unknown): void {

@@ -1,10 +1,12 @@
 import { commands, type ExtensionContext, window, workspace } from "vscode";
 import { Daemon } from "./client.ts";
 import { registerCommands } from "./commands.ts";
-import { Datasets } from "./datasets.ts";
+import { Datasets, type Recovery } from "./datasets.ts";
 import { nameOf } from "./format.ts";
+import { tell } from "./messages.ts";
 import { registerNotices } from "./notices.ts";
 import { Previews } from "./previews.ts";
+import { recoveredDetails, recoveredOutcome } from "./recovered-text.ts";
 import type { Services } from "./services.ts";
 import { Status } from "./status.ts";
 
@@ -40,6 +42,7 @@ function followWorkspace(context: ExtensionContext, services: Services): void {
     workspace.onDidChangeWorkspaceFolders(() => datasets.followSettings()),
     workspace.onDidGrantWorkspaceTrust(() => void trusted(services)),
     datasets.onFailed(({ path, message }) => void tellOpenFailure(path, message)),
+    datasets.onRecovered((recovery) => void tellRecovery(recovery, services)),
   );
   context.subscriptions.push(daemon.onStateChanged((state) => services.log.debug(`daemon: ${state}`)));
 }
@@ -52,6 +55,12 @@ async function trusted({ daemon, datasets, log }: Services): Promise<void> {
   } catch (error) {
     log.error(`Restarting the daemon failed: ${error instanceof Error ? error.message : String(error)}`);
   }
+}
+
+async function tellRecovery({ dataset, groups }: Recovery, { log }: Services): Promise<void> {
+  for (const line of recoveredDetails(groups)) log.info(line);
+  const button = "Show Output";
+  if ((await tell(recoveredOutcome(groups, dataset), button)) === button) log.show();
 }
 
 async function tellOpenFailure(path: string, message: string): Promise<void> {

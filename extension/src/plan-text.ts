@@ -14,6 +14,11 @@ export function outputFileCount(plan: Pick<PlanSummary, "stats">): number {
   return plan.stats.afterFileCount - (plan.stats.beforeFileCount - plan.stats.compactedFileCount);
 }
 
+/** What is purged first makes room. */
+export function isShort({ estimate }: Pick<PlanSummary, "estimate">): boolean {
+  return estimate.neededBytes > estimate.freeBytes + estimate.purgeBytes;
+}
+
 /** The dry run as a Markdown document that reads well unrendered. */
 export function renderPlan({ plan, groups, skipped }: PlanView): string {
   const lines = [`# Compaction of ${nameOf(plan.dataset)}`, "", "Dry run: nothing has been changed.", ""];
@@ -64,12 +69,15 @@ function effect(plan: PlanSummary): readonly string[] {
     ...table(["", "now", "after"], rows),
     "",
     `- sizes after are estimated from ${basis}`,
-    `- free space needed: ${formatSize(estimate.neededBytes)}; free: ${formatSize(estimate.freeBytes)}${estimate.neededBytes > estimate.freeBytes ? " (not enough)" : ""}`,
+    `- free space needed: ${formatSize(estimate.neededBytes)}; free: ${formatSize(estimate.freeBytes)}${isShort(plan) ? " (not enough: a run is refused before it starts)" : ""}`,
+    ...(estimate.purgeBytes === 0
+      ? []
+      : [`- purged first: ${formatSize(estimate.purgeBytes)} of earlier runs' originals, whose undo ends`]),
     `- engine: ${plan.engine}; codec: ${stats.compressionCodec ?? "as each group has it"}`,
     ...(plan.partitionFilter.length === 0
       ? []
       : [`- only: ${plan.partitionFilter.map(printable).join(", ")}`]),
-    "- the originals are kept: Undo Last Run puts them back",
+    `- the originals (${formatSize(estimate.retainedBytes)}) are kept until they are purged: Undo Last Run puts them back`,
   ];
 }
 

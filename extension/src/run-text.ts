@@ -1,7 +1,8 @@
 import type { PlanSummary, RunResult, UndoResult, WireRun } from "@tamp/server/protocol";
 import { assertNever } from "./assert-never.ts";
 import { countOf, formatCount, formatDuration, formatSize, nameOf, printable } from "./format.ts";
-import { outputFileCount } from "./plan-text.ts";
+import { isShort, outputFileCount } from "./plan-text.ts";
+import { recoveredDetails } from "./recovered-text.ts";
 
 export interface Question {
   readonly message: string;
@@ -11,14 +12,20 @@ export interface Question {
 /** What is asked before a plan is carried out. */
 export function confirmCompaction(plan: PlanSummary): Question {
   const outputs = outputFileCount(plan);
-  const { neededBytes, freeBytes } = plan.estimate;
+  const { neededBytes, freeBytes, retainedBytes, purgeBytes } = plan.estimate;
+  const refused = isShort(plan) ? " That is not enough: the run will be refused before it starts." : "";
   return {
     message: `Compact ${countOf(plan.stats.compactedFileCount, "file")} of ${nameOf(plan.dataset)} into about ${formatCount(outputs)}?`,
     detail: [
       `${formatSize(plan.stats.rewrittenBytes)} will be rewritten in ${countOf(plan.groupCount, "group")}; every row is compared before the new files take the place of the old.`,
-      `Needs ${formatSize(neededBytes)} of free space (${formatSize(freeBytes)} free).`,
+      `Needs ${formatSize(neededBytes)} of free space (${formatSize(freeBytes)} free).${refused}`,
       ...plan.notes.map(printable),
-      "The originals are kept and can be put back with Undo Last Run.",
+      ...(purgeBytes === 0
+        ? []
+        : [
+            `Before it begins, ${formatSize(purgeBytes)} of earlier runs' originals are deleted, whose undo ends.`,
+          ]),
+      `The originals (${formatSize(retainedBytes)}) are kept until they are purged, and can be put back with Undo Last Run.`,
     ].join("\n"),
   };
 }
@@ -45,6 +52,11 @@ export interface Outcome {
   readonly canUndo: boolean;
 }
 
+/** Groups that did not come through, whatever the reason. */
+export function leftGroups({ groups }: Pick<RunResult, "groups">): number {
+  return groups.filter(({ kind }) => kind !== "published" && kind !== "skipped").length;
+}
+
 export function runOutcome(result: RunResult): Outcome {
   const name = nameOf(result.dataset);
   const reason = result.reason === undefined ? "" : `: ${printable(result.reason)}`;
@@ -59,7 +71,7 @@ export function runOutcome(result: RunResult): Outcome {
       if (result.groups.some((group) => group.kind === "cancelled")) return cancelled(result);
       return {
         severity: "warning",
-        message: `${published(result)}, but not all groups${reason}.`,
+        message: `${published(result)}; ${formatCount(leftGroups(result))} of ${countOf(result.groups.length, "group")} not published${reason}.`,
         canUndo: true,
       };
     case "nothing_to_do":
@@ -96,7 +108,9 @@ function cancelled(result: RunResult): Outcome {
 
 function published(result: RunResult): string {
   const { stats } = result;
-  return `${nameOf(result.dataset)}: ${countOf(stats.compactedFileCount, "file")} became ${formatCount(outputFileCount(result))} (${formatSize(stats.beforeTotalBytes)} → ${formatSize(stats.afterTotalBytes)})`;
+  const before = result.groups.filter((group) => group.kind === "skipped").length;
+  const earlier = before === 0 ? "" : `, ${countOf(before, "group")} published before`;
+  return `${nameOf(result.dataset)}: ${countOf(stats.compactedFileCount, "file")} became ${formatCount(outputFileCount(result))} (${formatSize(stats.beforeTotalBytes)} → ${formatSize(stats.afterTotalBytes)})${earlier}`;
 }
 
 export function undoOutcome(result: UndoResult, dataset: string): Outcome {
@@ -123,6 +137,11 @@ export function runDetails(result: RunResult): readonly string[] {
   const { validation } = result;
   const phases = Object.entries(result.phases).map(([phase, ms]) => `${phase} ${formatDuration(ms)}`);
   return [
+    ...recoveredDetails(result.recovered),
+    ...result.purged.map(
+      ({ runId, files, bytes }) =>
+        `purged run ${printable(runId)}: ${countOf(files, "original")}, ${formatSize(bytes)}; it cannot be undone any more`,
+    ),
     `run ${result.runId}: ${result.kind}${result.reason === undefined ? "" : ` (${printable(result.reason)})`}, engine ${result.engine}, ${formatDuration(result.durationMs)}`,
     `  validation ${validation.level}: ${countOf(validation.rowsCompared, "row")} compared, ${formatCount(validation.groupsPassed)} passed, ${formatCount(validation.groupsFailed)} failed, ${formatDuration(validation.durationMs)}`,
     `  phases: ${phases.join(", ")}; rows were readable twice for ${formatDuration(result.duplicateWindowMs)} at most`,

@@ -21,15 +21,25 @@ export interface PolicyValues {
   readonly targetSize: unknown;
   readonly minFiles: unknown;
   readonly allow: unknown;
+  readonly retentionDays: unknown;
+  readonly maxRetained: unknown;
 }
 
+const DAY_MS = 86_400_000;
+
 export function policyOf(values: PolicyValues): WirePolicy {
-  const { targetSize, minFiles, allow } = values;
+  const { targetSize, minFiles, allow, retentionDays, maxRetained } = values;
   return {
-    ...(typeof targetSize === "string" && targetSize.trim() !== "" ? { targetSize } : {}),
+    ...(isText(targetSize) ? { targetSize } : {}),
     ...(typeof minFiles === "number" ? { minFiles } : {}),
     ...(Array.isArray(allow) ? { allow: allow.filter((name) => typeof name === "string") } : {}),
+    ...(typeof retentionDays === "number" ? { retentionMs: Math.round(retentionDays * DAY_MS) } : {}),
+    ...(isText(maxRetained) ? { maxRetained } : {}),
   };
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string" && value.trim() !== "";
 }
 
 /** `tamp.datasets` as it holds in one folder; null: a window without a folder. */

@@ -38,6 +38,8 @@ function readPolicy(scope: Uri | null): WirePolicy {
     targetSize: read("policy.targetSize"),
     minFiles: read("policy.minFiles"),
     allow: read("policy.allow"),
+    retentionDays: read("policy.retentionDays"),
+    maxRetained: read("policy.maxRetained"),
   });
 }
 

@@ -41,6 +41,9 @@ export async function takeLock(request: LockRequest): Promise<Lock> {
   const nonce = randomBytes(12).toString("hex");
   const owner: LockOwner = { nonce, ...(await processes.self()), root, since };
   const temp = `${path}.${nonce}`;
+  // Nothing is written where somebody holds the lock for certain.
+  const holder = await holderOf(request, path);
+  if (holder !== null) throw lockedBy(holder, path, owner);
   try {
     await fs.writeNew(temp, `${JSON.stringify(owner)}\n`).catch((error: unknown) => {
       throw unwritable(path, error);

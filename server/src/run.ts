@@ -11,8 +11,9 @@ import {
 import type { Engine, EngineLimits, KeyValue, RunningEngine } from "./engine.ts";
 import { TampError } from "./errors.ts";
 import { type ReadableJournal, readableOf, readJournals } from "./journal.ts";
-import { type Maintenance, refuseHeldPartitions } from "./maintain.ts";
+import type { Maintenance } from "./maintain.ts";
 import { mapLimit } from "./map-limit.ts";
+import { refuseSharedPartitions } from "./neighbours.ts";
 import { type PurgedRun, purgeRuns } from "./purge.ts";
 import { type GroupOutcome, type Phase, type PublishedOutput, runGroup } from "./run-group.ts";
 import type { Checker } from "./validate.ts";
@@ -69,7 +70,7 @@ export async function executePlan(request: RunRequest): Promise<RunReport> {
   const published = publishedGroups(journals, request.planId);
   const remaining = plan.groups.filter((_, index) => !published.has(index + 1));
   const run = new RunState(request, runIdAt(held), published, remaining);
-  await refuseHeldPartitions(
+  await refuseSharedPartitions(
     held,
     held.workspace.root,
     remaining.map((group) => group.partition),

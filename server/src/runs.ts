@@ -1,8 +1,8 @@
 import { type FileIdentity, isAtRest, type JournalRecord } from "@tamp/core";
 import { type FoundJournal, readableOf, readJournals } from "./journal.ts";
 import { readOwner } from "./lock.ts";
-import { allWorkspaces, type Ports } from "./maintain.ts";
-import { runFolder, type Workspace } from "./workspace.ts";
+import type { Ports } from "./maintain.ts";
+import { allWorkspaces, findHome, runFolder, type Workspace } from "./workspace.ts";
 
 export type RunState =
   /** Its process holds the lock. */
@@ -41,8 +41,9 @@ export interface RunFacts {
 }
 
 /** Every run of a root, whatever workspace it was made in, newest first. */
-export async function listRuns(ports: ListPorts, workspace: Workspace): Promise<readonly RunFacts[]> {
+export async function listRuns(ports: ListPorts, located: Workspace): Promise<readonly RunFacts[]> {
   const { fs } = ports;
+  const workspace = await findHome(fs, located, ports.stateFolder);
   const holder = await holderOf(ports, workspace);
   const byRun = new Map<string, FoundJournal[]>();
   for (const found of await readJournals(fs, await allWorkspaces(fs, workspace))) {
@@ -53,7 +54,7 @@ export async function listRuns(ports: ListPorts, workspace: Workspace): Promise<
   return [...byRun.values()].map((journals) => runFacts(journals, holder)).reverse();
 }
 
-type ListPorts = Pick<Ports, "fs" | "processes">;
+type ListPorts = Pick<Ports, "fs" | "processes" | "stateFolder">;
 
 /** Nonce of the lock of a living process; null where nobody is at work or the lock cannot be read. */
 async function holderOf({ fs, processes }: ListPorts, { lock }: Workspace): Promise<string | null> {

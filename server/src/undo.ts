@@ -2,7 +2,8 @@ import { join } from "node:path";
 import { decideUndo, type JournalRecord } from "@tamp/core";
 import { TampError } from "./errors.ts";
 import { type ReadableJournal, readableOf, readJournals } from "./journal.ts";
-import { type Maintenance, refuseHeldPartitions } from "./maintain.ts";
+import type { Maintenance } from "./maintain.ts";
+import { refuseSharedPartitions } from "./neighbours.ts";
 import { DriftError, observe } from "./observe.ts";
 import { performSteps } from "./publish.ts";
 import { publishContext, type RecoveryContext } from "./recover.ts";
@@ -31,7 +32,7 @@ export async function undoRun(context: UndoContext, runId: string | null): Promi
   if (wanted === null) return { kind: "nothing_to_do", ...untouched };
   const groups = published.filter((found) => found.runId === wanted);
   if (groups.length === 0) return { ...untouched, ...withoutGroups(journals, wanted) };
-  await refuseHeldPartitions(
+  await refuseSharedPartitions(
     context,
     context.workspace.root,
     groups.map(({ record }) => record.partition),

@@ -228,7 +228,7 @@ export async function recordWorkspace(fs: PublicationFs, { home, folder }: Works
 const WORKSPACES = "workspaces";
 
 /** The other workspaces in which this root was maintained and which are still there. */
-export async function otherWorkspaces(
+async function otherWorkspaces(
   fs: PublicationFs,
   workspace: Workspace,
 ): Promise<readonly Workspace[]> {
@@ -248,6 +248,11 @@ export async function otherWorkspaces(
   return others;
 }
 
+/** Every workspace in which the root was ever maintained. */
+export async function allWorkspaces(fs: PublicationFs, workspace: Workspace): Promise<readonly Workspace[]> {
+  return [...(await otherWorkspaces(fs, workspace)), workspace];
+}
+
 async function recordedFolders(fs: PublicationFs, home: string): Promise<readonly string[]> {
   const list = join(home, WORKSPACES);
   const names = (await lstatNamed(fs, list)) === null ? [] : await fs.readdir(list);
@@ -255,7 +260,7 @@ async function recordedFolders(fs: PublicationFs, home: string): Promise<readonl
 }
 
 /** Under a name that is too long for the file system there is nothing. */
-async function lstatNamed(fs: PublicationFs, path: string): Promise<Entry | null> {
+export async function lstatNamed(fs: PublicationFs, path: string): Promise<Entry | null> {
   try {
     return await fs.lstat(path);
   } catch (error) {

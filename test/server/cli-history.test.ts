@@ -154,7 +154,13 @@ describe("purge", () => {
       err: ["Not purged: nothing was deleted."],
     },
     { line: "purge events --yes", setting: { tty: true }, code: 0, asked: 0, sent: [...once, "purge"] },
-    { line: "purge events", code: 2, sent: [], quiet: true, err: ["purge asks before", "add --yes"] },
+    {
+      line: "purge events",
+      code: 2,
+      sent: [],
+      quiet: true,
+      err: ["purge asks before it changes anything", "add --yes"],
+    },
     {
       line: "purge events --run r1 --all --yes",
       code: 2,
@@ -168,6 +174,12 @@ describe("purge", () => {
       code: 0,
       sent: once,
       out: ["Nothing to purge: no run is past its retention.", "Originals kept for undo: 5.0 MiB"],
+    },
+    {
+      line: "purge events --yes --max-retained 1GB",
+      setting: answering(NO_PURGE),
+      code: 0,
+      out: ["the newest run is never purged for its size."],
     },
     {
       line: "purge events --all --yes",

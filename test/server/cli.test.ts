@@ -332,7 +332,7 @@ describe("compact and execute", () => {
       out: [
         "groups      1 of 4 published, 2 published before",
         "Published before by a run of this plan: 2",
-        "  2 groups (day=1, day=2): published before\n    published by run r0",
+        "  2 groups (day=1, day=2): published by run r0",
         "Groups not published: 1\n  day=4: rolled back, 4 files as before\n    row 3 differs",
       ],
       err: [

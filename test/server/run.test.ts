@@ -1,90 +1,43 @@
 import {
   chmodSync,
   copyFileSync,
-  lstatSync,
   mkdirSync,
-  readdirSync,
-  readFileSync,
   renameSync,
   rmSync,
   statSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import type { DaemonClient } from "../../server/src/cli/client.ts";
 import type { Engine, RewriteTask, RunningEngine } from "../../server/src/engine.ts";
 import { decodeRows } from "../../server/src/footer.ts";
 import { nodeFs, type PublicationFs } from "../../server/src/fs.ts";
 import { readJournals, writeJournal } from "../../server/src/journal.ts";
 import { takeLock } from "../../server/src/lock.ts";
-import type { PlanDocument, RunResult, WirePolicy } from "../../server/src/protocol.ts";
+import type { PlanDocument } from "../../server/src/protocol.ts";
 import { locateWorkspace } from "../../server/src/workspace.ts";
+import {
+  compact,
+  dataset,
+  files,
+  fingerprints,
+  open,
+  POLICY,
+  plan,
+  removeDatasets,
+  smallFiles,
+} from "../support/compacting.ts";
 import { createTestBench, type TestBench } from "../support/daemon.ts";
-import { type FileSpec, makeRoot, parquetBytes, writeDataset } from "../support/dataset.ts";
+import { parquetBytes } from "../support/dataset.ts";
 import { testPorts } from "../support/ports.ts";
 
 let bench: TestBench;
-const roots: string[] = [];
-
 beforeAll(async () => {
   bench = await createTestBench();
 });
 afterAll(() => bench.dispose());
-afterEach(() => {
-  for (const root of roots.splice(0)) {
-    rmSync(root, { recursive: true, force: true });
-    rmSync(workspaceOf(root), { recursive: true, force: true });
-  }
-});
-
-const POLICY: WirePolicy = { minFiles: 2, settleMs: 0, allow: ["nullability", "time-unit"] };
-
-function workspaceOf(root: string): string {
-  return join(dirname(root), `.${basename(root)}.tamp`);
-}
-
-function dataset(files: Readonly<Record<string, FileSpec>>): string {
-  const root = writeDataset(makeRoot(), files);
-  roots.push(root);
-  return root;
-}
-
-/** `count` files of 100 rows in each of the partitions. */
-function smallFiles(partitions: readonly string[], count = 4): Record<string, FileSpec> {
-  const names = Array.from({ length: count }, (_, index) => index);
-  return Object.fromEntries(
-    partitions.flatMap((partition) =>
-      names.map((n) => [`${partition}/part-${n}.parquet`, { rows: 100, from: n * 100 }]),
-    ),
-  );
-}
-
-async function open(client: DaemonClient, root: string, policy: WirePolicy = POLICY): Promise<void> {
-  await client.request("tamp/dataset/open", { dataset: root, policy, watch: false });
-}
-
-async function plan(client: DaemonClient, root: string): Promise<PlanDocument> {
-  const { planId } = await client.request("tamp/plan", { dataset: root, operation: "compact", sync: true });
-  return client.request("tamp/plan/document", { planId });
-}
-
-async function compact(client: DaemonClient, root: string): Promise<RunResult> {
-  const { planId } = await plan(client, root);
-  return client.request("tamp/execute", { dataset: root, planId, overlapMs: 0 });
-}
-
-function files(root: string): readonly string[] {
-  const names = readdirSync(root, { recursive: true, encoding: "utf8" });
-  return names.filter((name) => lstatSync(join(root, name)).isFile()).sort();
-}
-
-function fingerprints(root: string): Readonly<Record<string, string>> {
-  const print = (name: string): string =>
-    `${statSync(join(root, name)).ino} ${readFileSync(join(root, name)).toString("base64")}`;
-  return Object.fromEntries(files(root).map((name) => [name, print(name)]));
-}
+afterEach(removeDatasets);
 
 async function ids(root: string, name: string): Promise<readonly number[]> {
   const rows = await decodeRows(join(root, name), 0, 1e9);

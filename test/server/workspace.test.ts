@@ -11,17 +11,13 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
-import type { JournalRecord } from "@tamp/core";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Entry, nodeFs, type PublicationFs } from "../../server/src/fs.ts";
-import { writeJournal } from "../../server/src/journal.ts";
-import { takeLock } from "../../server/src/lock.ts";
 import { type Maintenance, maintain } from "../../server/src/maintain.ts";
 import {
   findHome,
   groupFolder,
   locateWorkspace,
-  prepareWorkspace,
   type Workspace,
 } from "../../server/src/workspace.ts";
 import { testPorts } from "../support/ports.ts";
@@ -258,7 +254,8 @@ describe("two runs of one root", () => {
     const processes = { ...testPorts().processes, isDead: async () => false };
     const here = await processes.self();
     const elsewhere = { ...processes, self: async () => ({ ...here, host: "elsewhere" }) };
-    const { fs = nodeFs, at = root, workspace = null, stateFolder = state } = second();
+    const later = second();
+    const { fs = nodeFs, at = root, workspace = null, stateFolder = state } = later;
     const error = await work(first(), () =>
       maintain(
         { ports: testPorts({ fs, stateFolder, processes: elsewhere }), root: at, workspace },
@@ -269,7 +266,7 @@ describe("two runs of one root", () => {
     expect(error).toMatchObject({
       message: expect.stringContaining(`process ${process.pid} on ${here.host}`),
     });
-    await workspaceOf(second());
+    await workspaceOf(later);
   });
 
   it("leave no lock behind", async () => {
@@ -324,30 +321,4 @@ describe("a workspace that is given through a link", () => {
     symlinkSync(folder, join(folder, "link"));
     expect((await workspaceOf({ workspace: join(folder, "link", ".data.tamp") })).folder).toBe(sibling());
   });
-});
-
-it("a root above leaves the partition of an interrupted run alone while that is maintained", async () => {
-  const above = await prepareWorkspace(nodeFs, await locateWorkspace(nodeFs, root, null));
-  const at = groupFolder(above, "r1", 1);
-  for (const path of [dirname(at.path), at.path]) mkdirSync(path);
-  const record = {
-    version: 1,
-    runId: "r1",
-    group: 1,
-    groupsInRun: 1,
-    state: "PREPARED",
-    root: { path: root, device: above.rootDevice, inode: above.rootInode },
-    partition: "part",
-    sources: [],
-    outputs: [],
-  };
-  await writeJournal(nodeFs, at, record as unknown as JournalRecord);
-  const below = await prepareWorkspace(nodeFs, await locateWorkspace(nodeFs, join(root, "part"), null));
-  const lock = await takeLock({ ...testPorts(), path: below.lock, root: below.root, since: "now" });
-  await expect(workspaceOf()).rejects.toMatchObject({
-    code: "Locked",
-    message: `${below.root} is being maintained by process ${process.pid} on ${(await testPorts().processes.self()).host} since now; it shares files with ${root}`,
-  });
-  await lock.release();
-  expect((await work({}, async (held) => held.recovered)).map(({ action }) => action)).toEqual(["discard"]);
 });

@@ -6,19 +6,19 @@ import { basename, dirname, join } from "node:path";
  * the test's build puts `failing-fs.ts` and its friends in place of three modules.
  */
 export const FAILPOINTS: readonly Role[] = [
-  { role: "parent", what: "folder that holds the dataset and its workspace", verbs: ["sync"] },
+  { role: "parent", what: "folder that holds the dataset and its workspace", verbs: ["sync", "resolve"] },
   {
     role: "live",
     what: "root of the dataset or one of its partitions",
     verbs: ["resolve", "stat", "measure", "sync"],
   },
-  { role: "source", what: "original under its live name", verbs: ["stat", "retire", "restore"] },
-  { role: "output", what: "published file under its live name", verbs: ["stat", "link", "withdraw"] },
-  { role: "base", what: "folder given with --workspace", verbs: ["create", "sync"] },
+  { role: "source", what: "original under its live name", verbs: ["stat", "retire", "restore", "tail"] },
+  { role: "output", what: "published file under its live name", verbs: ["stat", "link", "withdraw", "tail"] },
+  { role: "base", what: "folder given with --workspace", verbs: ["create", "sync", "resolve", "stat"] },
   {
     role: "workspace",
     what: "folder of everything that is ours",
-    verbs: ["create", "stat", "sync", "measure"],
+    verbs: ["create", "stat", "sync", "measure", "list"],
   },
   { role: "registry", what: "list of the workspaces of a root", verbs: ["stat", "create", "list", "sync"] },
   {
@@ -26,10 +26,15 @@ export const FAILPOINTS: readonly Role[] = [
     what: "one workspace in that list",
     verbs: ["stat", "write", "torn", "rename", "read"],
   },
-  { role: "unlinked-lock", what: "lock before it has its name", verbs: ["write", "torn", "stat", "unlink"] },
+  {
+    role: "unlinked-lock",
+    what: "lock before it has its name",
+    verbs: ["write", "torn", "stat", "unlink", "read"],
+  },
   { role: "lock", what: "lock of the dataset", verbs: ["link", "read", "stat", "unlink"] },
   { role: "claim", what: "claim on a dead owner's lock", verbs: ["link", "unlink"] },
-  { role: "neighbour-lock", what: "lock of a root above or below", verbs: ["read"] },
+  { role: "state", what: "home of a root in the user's state folder", verbs: ["stat"] },
+  { role: "neighbour-lock", what: "lock of a root above or below", verbs: ["stat"] },
   { role: "home-runs", what: "runs beside a root that was given another workspace", verbs: ["stat"] },
   { role: "runs", what: "folder of all runs", verbs: ["create", "stat", "list", "sync"] },
   { role: "run", what: "folder of one run", verbs: ["create", "list", "sync"] },
@@ -37,8 +42,12 @@ export const FAILPOINTS: readonly Role[] = [
   { role: "journal", what: "record of one group", verbs: ["rename", "read"] },
   { role: "unfinished-journal", what: "record before it has its name", verbs: ["write", "torn", "unlink"] },
   { role: "pin", what: "link to a source for the engine", verbs: ["link", "stat", "unlink"] },
-  { role: "stage", what: "output before it is published", verbs: ["stat", "chmod", "sync", "unlink"] },
-  { role: "trash", what: "original after it was retired", verbs: ["stat", "unlink"] },
+  {
+    role: "stage",
+    what: "output before it is published",
+    verbs: ["stat", "chmod", "sync", "unlink", "tail"],
+  },
+  { role: "trash", what: "original after it was retired", verbs: ["stat", "unlink", "tail"] },
   {
     role: "pin-folder",
     what: "folder of a group's pins",
@@ -49,7 +58,11 @@ export const FAILPOINTS: readonly Role[] = [
     what: "folder of a group's stages",
     verbs: ["create", "sync", "stat", "list", "remove"],
   },
-  { role: "trash-folder", what: "folder of a group's originals", verbs: ["create", "sync", "remove"] },
+  {
+    role: "trash-folder",
+    what: "folder of a group's originals",
+    verbs: ["create", "sync", "remove", "stat"],
+  },
   { role: "tmp-folder", what: "folder of the engine's own", verbs: ["create", "stat", "list", "remove"] },
   {
     role: "engine",

@@ -99,7 +99,7 @@ export function refuseInterrupted(io: CliIo, notDone: string): void {
 export function requireConsent({ io, flags }: CommandCall, command: string): void {
   if (flags.yes === true || flags.json === true || isInteractive(io)) return;
   throw new UsageError(
-    `${command} asks before it changes files, and off a terminal nobody can answer`,
+    `${command} asks before it changes anything, and off a terminal nobody can answer`,
     "add --yes to run it without a question",
   );
 }

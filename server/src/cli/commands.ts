@@ -55,7 +55,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       ["[DIR]", "the dataset (default: the one that the plan names)"],
     ],
     flags: ["engine", ...RUN_FLAGS, "workspace", "json"],
-    help: "carry out a plan that was written before; again: go on with the groups that were not published",
+    help: "carry out a written plan, or what an earlier run of it left; refused where files have changed since",
     example: "tamp execute plan.json --yes",
     run: execute,
   },

@@ -1,6 +1,6 @@
 import { formatSize } from "@tamp/core";
 import type { WirePurgedRun, WireRecovered } from "../protocol.ts";
-import { heading, renderTable, type View } from "./render.ts";
+import { renderTable, type View } from "./render.ts";
 import { countOf, formatCount, formatDuration, printable, wrap } from "./text.ts";
 import { explainAction } from "./words.ts";
 
@@ -31,7 +31,7 @@ function oneRecovered(group: WireRecovered, { paint, width }: View): readonly st
 export function recoveredFirst(groups: readonly WireRecovered[], view: View): readonly string[] {
   if (groups.length === 0) return [];
   const lines = recoveredLines(groups, { ...view, width: view.width - 2 });
-  return [...heading("Recovered first, from an interrupted run", view), ...lines.map((line) => `  ${line}`)];
+  return [view.paint.bold("Recovered first, from an interrupted run"), ...lines.map((line) => `  ${line}`)];
 }
 
 /** `rows stood twice for at most 52 ms`, in old and in new files; `""` where they never did. */

@@ -39,6 +39,7 @@ export interface RunView extends View {
 /** What a run did, counted afterwards, beside what its plan expected. */
 export function renderRun(result: RunResult, plan: PlanSummary, view: RunView): string {
   const published = result.groups.filter(({ kind }) => kind === "published");
+  const recovered = recoveredFirst(result.recovered, view);
   return toText([
     "",
     headline(result, view),
@@ -46,7 +47,7 @@ export function renderRun(result: RunResult, plan: PlanSummary, view: RunView): 
     ...(published.length > 0 ? ["", ...renderFacts(factsOf(result, published, view), view)] : []),
     ...groupLines("Published before by a run of this plan", result.groups.filter(isSkipped), view),
     ...groupLines("Groups not published", result.groups.filter(isFailed), view),
-    ...recoveredFirst(result.recovered, view),
+    ...(recovered.length > 0 ? ["", ...recovered] : []),
     ...purgedFirst(result, view),
   ]);
 }
@@ -164,11 +165,14 @@ function alikeLines(groups: readonly RunGroup[], { width }: View): readonly stri
     groups.reduce((sum, { inputs }) => sum + inputs, 0),
     "file",
   );
-  const certain = isFailed(group) && group.kind !== "unknown" ? `, ${files} as before` : "";
-  const reason = reasonOf(group);
+  const certain = group.kind === "unknown" ? "" : `, ${files} as before`;
+  const reason = printable(reasonOf(group));
+  const [outcome, below] = isSkipped(group)
+    ? [reason, ""]
+    : [`${explainOutcome(group.kind)}${certain}`, reason];
   return [
-    ...wrap(`${who}: ${explainOutcome(group.kind)}${certain}`, width - 2).map((line) => `  ${line}`),
-    ...(reason === "" ? [] : wrap(printable(reason), width - 4).map((line) => `    ${line}`)),
+    ...wrap(`${who}: ${outcome}`, width - 2).map((line) => `  ${line}`),
+    ...(below === "" ? [] : wrap(below, width - 4).map((line) => `    ${line}`)),
   ];
 }
 

@@ -130,6 +130,11 @@ export function heading(title: string, view: View): readonly string[] {
   return ["", view.paint.bold(title)];
 }
 
+/** Lines and an empty one after them; nothing for none. */
+export function paragraph(lines: readonly string[]): readonly string[] {
+  return lines.length === 0 ? [] : [...lines, ""];
+}
+
 export function toText(lines: readonly string[]): string {
   return `${lines.join("\n")}\n`;
 }

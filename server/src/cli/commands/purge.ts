@@ -12,7 +12,7 @@ import {
 } from "../call.ts";
 import { type CliFlags, commandLine, type FlagName } from "../flags.ts";
 import { EXIT_FINE, EXIT_INTERRUPTED, EXIT_PROBLEM, tellProblem } from "../problem.ts";
-import { heading, toText, type View } from "../render.ts";
+import { paragraph, toText, type View } from "../render.ts";
 import { originalsOf, purgedLines, recoveredFirst } from "../render-history.ts";
 import { countOf, printable, wrap } from "../text.ts";
 import { UsageError } from "../usage-error.ts";
@@ -78,7 +78,7 @@ function isSame(a: PurgeResult, b: PurgeResult): boolean {
 function refuse(call: CommandCall, { dataset }: OpenedDataset, { reason, kept }: PurgeResult): number {
   const { io, flags } = call;
   // One reason is the problem's own.
-  if (kept.length > 1) io.out(toText(keptLines(kept, viewOf(call)).slice(1)));
+  if (kept.length > 1) io.out(toText(keptLines(kept, viewOf(call)).slice(0, -1)));
   const { runs, purge } = nextSteps(dataset, flags);
   const byName = `${purge} --run ID purges one run, whatever became of its outputs`;
   const hint = flags.run === undefined ? byName : `${runs} lists the runs`;
@@ -89,28 +89,28 @@ function refuse(call: CommandCall, { dataset }: OpenedDataset, { reason, kept }:
 function renderPreview(preview: PurgeResult, call: CommandCall, dataset: string): string {
   const view = viewOf(call);
   const { runs } = preview;
-  const rest = [
-    ...recoveredFirst(preview.recovered, view),
-    ...keptLines(preview.kept, view),
-    ...retainedLine(preview),
-  ];
-  if (runs.length === 0) return toText([nothingTo(call.flags), ...rest]);
+  const rest = [...keptLines(preview.kept, view), ...retainedLine(preview)];
+  const first = paragraph(recoveredFirst(preview.recovered, view));
+  if (runs.length === 0) return toText([...first, nothingTo(call.flags), ...rest]);
   const these = runs.length === 1 ? "this run" : "these runs";
   const warning = `After that ${these} cannot be undone: nothing brings the originals back.`;
   return toText([
+    ...first,
     view.paint.bold(`Purge of ${printable(dataset)}`),
     `Deletes ${originalsOf(runs)}.`,
     ...wrap(warning, view.width).map((line) => view.paint.warn(line)),
     "",
     ...purgedLines(runs, view),
+    "",
     ...rest,
   ]);
 }
 
-function nothingTo({ run, all }: CliFlags): string {
+function nothingTo({ run, all, maxRetained }: CliFlags): string {
   if (run !== undefined) return `Nothing to purge: run ${printable(run)} keeps no originals.`;
   if (all === true) return "Nothing to purge: no run keeps originals.";
-  return "Nothing to purge: no run is past its retention.";
+  const newest = maxRetained === undefined ? "" : ", and the newest run is never purged for its size";
+  return `Nothing to purge: no run is past its retention${newest}.`;
 }
 
 function renderResult(result: PurgeResult, view: View): string {
@@ -119,8 +119,9 @@ function renderResult(result: PurgeResult, view: View): string {
       ? "Nothing was purged."
       : `Purged: ${countOf(result.runs.length, "run")}, ${countOf(result.purgedFiles, "original")} deleted, ${formatSize(result.purgedBytes)} freed`;
   return toText([
+    "",
+    ...paragraph(recoveredFirst(result.recovered, view)),
     view.paint.good(head),
-    ...recoveredFirst(result.recovered, view),
     ...keptLines(result.kept, view),
     ...retainedLine(result),
   ]);
@@ -132,7 +133,7 @@ function keptLines(kept: PurgeResult["kept"], view: View): readonly string[] {
   if (kept.length === 0) return [];
   const more = kept.length - MOST_KEPT;
   return [
-    ...heading(`Kept: ${countOf(kept.length, "run")}`, view),
+    view.paint.bold(`Kept: ${countOf(kept.length, "run")}`),
     ...kept
       .slice(0, MOST_KEPT)
       .flatMap(({ runId, reason }) => [

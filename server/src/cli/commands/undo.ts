@@ -12,7 +12,7 @@ import {
   withDataset,
 } from "../call.ts";
 import { EXIT_FINE, EXIT_INTERRUPTED, EXIT_PROBLEM, tellProblem } from "../problem.ts";
-import { toText } from "../render.ts";
+import { paragraph, toText } from "../render.ts";
 import { recoveredFirst, rowsTwice } from "../render-history.ts";
 import { countOf, formatMoment, printable } from "../text.ts";
 
@@ -71,8 +71,8 @@ function changesOf(run: WireRun): string {
 function tellUndo(call: CommandCall, dataset: string, result: UndoResult): void {
   const { io, flags } = call;
   const run = `run ${printable(result.runId ?? "")}`;
-  const first = recoveredFirst(result.recovered, viewOf(call));
-  if (first.length > 0) io.out(toText([...first.slice(1), ""]));
+  const first = paragraph(recoveredFirst(result.recovered, viewOf(call)));
+  if (first.length > 0) io.out(toText(first));
   switch (result.kind) {
     case "undone": {
       const files = `${countOf(result.restoredFiles, "original")} restored, ${countOf(result.withdrawnFiles, "output")} withdrawn`;
