@@ -1,24 +1,25 @@
 // What readers that do not cooperate see while Tamp swaps files, and the overlapMs that follows from it.
 import { mkdtempSync } from "node:fs";
-import { mkdir, rm, statfs, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, statfs, writeFile } from "node:fs/promises";
 import { availableParallelism, cpus, platform, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { DEFAULT_OVERLAP_MS } from "@tamp/core";
-import { type Cell, type CellResult, runCrowdedCell, runSmallCell } from "./exposure/cells.ts";
-import { type ListingResult, measureListing } from "./exposure/listing.ts";
+import { runCrowdedCell, runSmallCell } from "./exposure/cells.ts";
+import { measureListing } from "./exposure/listing.ts";
 import { isInstalled, READERS, type ReaderInfo } from "./exposure/readers.ts";
-import { markdownReport } from "./exposure/report.ts";
+import { type Line, markdownReport } from "./exposure/report.ts";
 import { createScene, type Scene } from "./exposure/swaps.ts";
-import { measureWindows, type WindowResult } from "./exposure/windows.ts";
+import { measureWindows } from "./exposure/windows.ts";
 
-const USAGE = `usage: npm run bench -- exposure [--quick] [--chosen MS] [--dir DIR] [--reader NAME]... [--json] [--write FILE]
+const USAGE = `usage: npm run bench -- exposure [--quick] [--chosen MS] [--dir DIR] [--reader NAME]... [--json] [--write FILE] [--tables FILE]
   --quick    small numbers, some seconds
   --chosen   the overlapMs that is set against 0 (default: the product's, ${DEFAULT_OVERLAP_MS})
   --dir      where the directories are made (default: the system's temporary folder)
   --reader   only these of ${READERS.map(({ name }) => name).join(", ")}
   --json     JSON lines only, no tables
   --write    the tables into this file as well
+  --tables   measure nothing: tables of the JSON lines in this file, where the later of two like lines counts
 Readers in Python count where TAMP_PYTHON (default: python3) can import them.`;
 
 const SMALL = { sources: 24, rowsPerSource: 50, outputs: 2 };
@@ -39,6 +40,7 @@ interface Scale {
     readonly listsOnly: boolean;
     readonly overlaps: readonly number[];
     readonly swaps: number;
+    readonly limitMs: number;
   }[];
   readonly listings: readonly { readonly files: number; readonly lists: number; readonly reads: number }[];
   readonly windows: readonly { readonly overlapMs: number; readonly rounds: number }[];
@@ -49,10 +51,18 @@ const FULL: Scale = {
   curve: 300,
   around: [10, 50, 250, 1000],
   smallDirs: 32,
-  limitMs: 120_000,
+  limitMs: 600_000,
   crowds: [
-    { files: 2000, dirs: 2, restMs: 200, listsOnly: false, overlaps: [0, 250], swaps: 60 },
-    { files: 10_000, dirs: 4, restMs: 200, listsOnly: true, overlaps: [0, 10, 50, 100, 250], swaps: 200 },
+    { files: 2000, dirs: 2, restMs: 200, listsOnly: false, overlaps: [0, 250], swaps: 60, limitMs: 60_000 },
+    {
+      files: 10_000,
+      dirs: 4,
+      restMs: 200,
+      listsOnly: true,
+      overlaps: [0, 10, 50, 100, 250],
+      swaps: 200,
+      limitMs: 60_000,
+    },
   ],
   listings: [
     { files: 24, lists: 500, reads: 200 },
@@ -74,7 +84,7 @@ const QUICK: Scale = {
   around: [],
   smallDirs: 16,
   limitMs: 2000,
-  crowds: [{ files: 1000, dirs: 2, restMs: 20, listsOnly: true, overlaps: [0], swaps: 5 }],
+  crowds: [{ files: 1000, dirs: 2, restMs: 20, listsOnly: true, overlaps: [0], swaps: 5, limitMs: 2000 }],
   listings: [{ files: 24, lists: 20, reads: 5 }],
   windows: [{ overlapMs: 0, rounds: 10 }],
 };
@@ -83,6 +93,9 @@ interface Options {
   readonly scale: Scale;
   readonly chosen: number;
   readonly readers: readonly ReaderInfo[];
+  /** The folder that the directories are made in. */
+  readonly parent: string;
+  readonly print: (line: Line) => void;
 }
 
 async function main(): Promise<void> {
@@ -94,87 +107,106 @@ async function main(): Promise<void> {
       reader: { type: "string", multiple: true },
       json: { type: "boolean", default: false },
       write: { type: "string" },
+      tables: { type: "string" },
       help: { type: "boolean", default: false },
     },
   });
   if (values.help) return console.log(USAGE);
-  const scale = values.quick ? QUICK : FULL;
+  const chosen = Number(values.chosen);
   const wanted = READERS.filter(({ name }) => values.reader?.includes(name) ?? true);
+  const lines =
+    values.tables === undefined
+      ? await measure({ quick: values.quick, chosen, wanted, dir: values.dir })
+      : await readLines(values.tables);
+  const report = markdownReport(lines, [0, chosen]);
+  if (!values.json) console.log(report);
+  if (values.write !== undefined) await writeFile(values.write, report);
+}
+
+async function readLines(path: string): Promise<readonly Line[]> {
+  const byCell = new Map<string, Line>();
+  for (const text of (await readFile(path, "utf8")).split("\n").filter((found) => found.startsWith("{"))) {
+    const line: Line & { kind?: string; files?: number; overlapMs?: number } = JSON.parse(text);
+    const what = line.figure === "facts" ? line.facts : "reader" in line ? line.reader : line.kind;
+    byCell.set(JSON.stringify([line.figure, what, line.files, line.overlapMs]), line);
+  }
+  return [...byCell.values()];
+}
+
+async function measure(request: {
+  readonly quick: boolean;
+  readonly chosen: number;
+  readonly wanted: readonly ReaderInfo[];
+  readonly dir: string;
+}): Promise<readonly Line[]> {
+  const { quick, chosen, wanted } = request;
+  const lines: Line[] = [];
+  const print = (line: Line): void => {
+    console.log(JSON.stringify({ bench: "exposure", ...line }));
+    lines.push(line);
+  };
   const readers = wanted.filter(isInstalled);
-  for (const { name } of wanted)
-    if (!readers.some((reader) => reader.name === name)) print({ skipped: name });
-  const options = { scale, chosen: Number(values.chosen), readers };
-  const parent = mkdtempSync(join(values.dir, "tamp-bench-exposure-"));
+  for (const reader of wanted)
+    if (!readers.includes(reader)) print({ figure: "skipped", reader: reader.name });
+  const parent = mkdtempSync(join(request.dir, "tamp-bench-exposure-"));
+  const options: Options = { scale: quick ? QUICK : FULL, chosen, readers, parent, print };
   try {
-    const cells = [...(await runSmall(options, parent)), ...(await runCrowded(options, parent))];
-    const listings = await runListings(options, parent);
-    const windows = await runWindows(options, parent);
-    const facts = await describe(parent, values.quick);
-    const report = markdownReport({ facts, compared: [0, options.chosen], cells, listings, windows });
-    if (!values.json) console.log(report);
-    if (values.write !== undefined) await writeFile(values.write, report);
+    print({ figure: "facts", facts: await describe(parent, quick) });
+    await runSmall(options);
+    await runCrowded(options);
+    await runListings(options);
+    await runWindows(options);
   } finally {
     await rm(parent, { recursive: true });
   }
+  return lines;
 }
 
-async function runSmall({ scale, chosen, readers }: Options, parent: string): Promise<readonly CellResult[]> {
+async function runSmall({ scale, chosen, readers, parent, print }: Options): Promise<void> {
   const scenes = await makeScenes(join(parent, "small"), scale.smallDirs, SMALL.sources);
   const thorough = [0, chosen];
   const overlaps = [...new Set([...thorough, ...scale.around])].sort((a, b) => a - b);
-  const results: CellResult[] = [];
   for (const reader of readers.filter(({ listsOnly }) => !listsOnly)) {
     for (const overlapMs of overlaps) {
       const swaps = thorough.includes(overlapMs) ? scale.thorough : scale.curve;
-      results.push(
-        printCell(await runSmallCell({ reader, overlapMs, swaps, limitMs: scale.limitMs }, scenes)),
-      );
+      const cell = { reader, overlapMs, swaps, limitMs: scale.limitMs };
+      print({ figure: "reads", ...(await runSmallCell(cell, scenes)) });
     }
   }
-  return results;
 }
 
-async function runCrowded({ scale, readers }: Options, parent: string): Promise<readonly CellResult[]> {
-  const results: CellResult[] = [];
-  for (const { files, dirs, restMs, listsOnly, overlaps, swaps } of scale.crowds) {
+async function runCrowded({ scale, readers, parent, print }: Options): Promise<void> {
+  for (const { files, dirs, restMs, listsOnly, overlaps, swaps, limitMs } of scale.crowds) {
     const folder = join(parent, `crowded-${files}`);
     const scenes = await makeScenes(folder, dirs, files);
     for (const reader of readers.filter((found) => found.listsOnly === listsOnly)) {
       for (const overlapMs of overlaps) {
-        const cell: Cell = { reader, overlapMs, swaps, limitMs: scale.limitMs / 4 };
-        results.push(printCell(await runCrowdedCell(cell, scenes, restMs)));
+        const cell = { reader, overlapMs, swaps, limitMs };
+        print({ figure: "reads", ...(await runCrowdedCell(cell, scenes, restMs)) });
       }
     }
     await rm(folder, { recursive: true });
   }
-  return results;
 }
 
-async function runListings({ scale, readers }: Options, parent: string): Promise<readonly ListingResult[]> {
-  const results: ListingResult[] = [];
+async function runListings({ scale, readers, parent, print }: Options): Promise<void> {
   for (const { files, ...rounds } of scale.listings) {
     const folder = join(parent, `listed-${files}`);
     const scenes = await makeScenes(folder, 1, files);
     for (const reader of readers.filter(({ listsOnly }) => !listsOnly)) {
-      const result = await measureListing(reader, scenes, rounds);
-      print({ figure: "listing", ...result, reader: reader.name });
-      results.push(result);
+      print({ figure: "listing", ...(await measureListing(reader, scenes, rounds)) });
     }
     await rm(folder, { recursive: true });
   }
-  return results;
 }
 
-async function runWindows({ scale }: Options, parent: string): Promise<readonly WindowResult[]> {
+async function runWindows({ scale, parent, print }: Options): Promise<void> {
   const scenes = await makeScenes(join(parent, "windows"), 4, SMALL.sources);
-  const results: WindowResult[] = [];
   for (const { overlapMs, rounds } of scale.windows) {
     for (const result of await measureWindows(scenes, overlapMs, rounds)) {
       print({ figure: "window", ...result });
-      results.push(result);
     }
   }
-  return results;
 }
 
 async function makeScenes(folder: string, dirs: number, files: number): Promise<readonly Scene[]> {
@@ -184,15 +216,6 @@ async function makeScenes(folder: string, dirs: number, files: number): Promise<
     scenes.push(await createScene(folder, dir, { ...SMALL, bystanders: files - SMALL.sources }));
   }
   return scenes;
-}
-
-function printCell(result: CellResult): CellResult {
-  print({ figure: "reads", ...result, reader: result.reader.name });
-  return result;
-}
-
-function print(figure: object): void {
-  console.log(JSON.stringify({ bench: "exposure", ...figure }));
 }
 
 const FILE_SYSTEMS: Readonly<Record<number, string>> = {

@@ -118,8 +118,14 @@ describe("the types", () => {
     expect(code).not.toMatch(/\b(bigint|Date|Map|Set|Uint8Array|Buffer|undefined|symbol)\b/);
   });
 
-  it("stand alone: the source imports nothing", () => {
-    expect(SOURCE).not.toMatch(/^import/m);
+  it("stand alone: the source imports types of its own parts and nothing else", () => {
+    const lines = [...SOURCE.matchAll(/^(?:import|export) [^;]*? from "(.+)";$/gm)];
+    expect(lines.length).toBeGreaterThan(PARTS.length);
+    for (const [line, from = ""] of lines) {
+      expect(line).toMatch(/^(import|export) type /);
+      expect(PARTS).toContain(from.replace(/^\.\/(protocol\/)?/, ""));
+    }
+    expect(SOURCE).not.toMatch(/^import "|\bimport\(/m);
   });
 });
 
@@ -186,12 +192,16 @@ describe("the examples", () => {
   });
 });
 
-it("the document is of this version and has the promise word for word", () => {
+const PROMISE =
+  "every row is in at least one listed file at every moment, including after a crash or a power cut at any point; " +
+  "every run can be undone, latest first, until it is purged; purge is the only step that deletes files Tamp did not " +
+  "write, and only originals whose replacement was published and validated.";
+
+it.each(["protocol.md", "README.md"])("%s has the promise word for word", (path) => {
+  expect(read(path).replace(/\n> /g, " ")).toContain(` ${PROMISE}\n`);
+});
+
+it("the document is of this version", () => {
   expect(DOCUMENT).toContain(`This is protocol version ${PROTOCOL_VERSION}.`);
   expect(DOCUMENT).toMatch(new RegExp(`^- \\*\\*${PROTOCOL_VERSION}\\*\\*: `, "m"));
-  expect(DOCUMENT).toContain(
-    "every row is in at least one listed file at every moment, including after a crash or a power cut at any " +
-      "point; every run can be undone, latest first, until it is purged; purge is the only step that deletes files " +
-      "Tamp did not write, and only originals whose replacement was published and validated.",
-  );
 });

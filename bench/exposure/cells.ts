@@ -13,7 +13,7 @@ export interface Cell {
 }
 
 export interface CellResult {
-  readonly reader: ReaderInfo;
+  readonly reader: string;
   readonly version: string;
   readonly files: number;
   readonly overlapMs: number;
@@ -42,7 +42,16 @@ async function runCell(cell: Cell, scenes: readonly Scene[], restMs: number): Pr
       `${reader.name}: ${reads - exact} reads that met no swap were not exact: ${JSON.stringify(errors)}`,
     );
   const files = filesIn(scenes);
-  return { reader, version, files, overlapMs, performed, tally, readMs: spreadOf(readMs), errors };
+  return {
+    reader: reader.name,
+    version,
+    files,
+    overlapMs,
+    performed,
+    tally,
+    readMs: spreadOf(readMs),
+    errors,
+  };
 }
 
 function filesIn([scene]: readonly Scene[]): number {

@@ -3,7 +3,7 @@ import { type ReaderInfo, startReader } from "./readers.ts";
 import type { Scene } from "./swaps.ts";
 
 export interface ListingResult {
-  readonly reader: ReaderInfo;
+  readonly reader: string;
   readonly files: number;
   readonly listMs: Spread;
   /** From the end of the listing to the last opening; null where the reader does not let it be seen. */
@@ -25,7 +25,7 @@ export async function measureListing(
   });
   await running.ended;
   return {
-    reader,
+    reader: reader.name,
     files: layout.sources + layout.bystanders,
     listMs: spreadOf(times.list),
     openMs: times.list_to_last_open.length === 0 ? null : spreadOf(times.list_to_last_open),

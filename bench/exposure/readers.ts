@@ -27,6 +27,10 @@ export const READERS: readonly ReaderInfo[] = [
   { name: "pyarrow-list", label: "Arrow's `FileSelector` alone", listsOnly: true, module: "pyarrow" },
 ];
 
+export function labelOf(name: string): string {
+  return READERS.find((reader) => reader.name === name)?.label ?? name;
+}
+
 const repository = process.env.TAMP_REPOSITORY ?? process.cwd();
 const python = process.env.TAMP_PYTHON ?? "python3";
 

@@ -1,29 +1,32 @@
 import type { CellResult } from "./cells.ts";
 import type { Spread } from "./figures.ts";
 import type { ListingResult } from "./listing.ts";
+import { labelOf } from "./readers.ts";
 import type { Counts } from "./verdict.ts";
 import type { WindowResult } from "./windows.ts";
 
-export interface Results {
-  /** Facts of the machine and the run, one line each. */
-  readonly facts: readonly string[];
-  /** The two values of overlapMs that were measured thoroughly. */
-  readonly compared: readonly number[];
-  /** The directory of few files, and the crowded ones. */
-  readonly cells: readonly CellResult[];
-  readonly listings: readonly ListingResult[];
-  readonly windows: readonly WindowResult[];
-}
+/** One line of the bench's output. */
+export type Line =
+  /** What ran where and when. */
+  | { readonly figure: "facts"; readonly facts: readonly string[] }
+  | ({ readonly figure: "reads" } & CellResult)
+  | ({ readonly figure: "listing" } & ListingResult)
+  | ({ readonly figure: "window" } & WindowResult)
+  | { readonly figure: "skipped"; readonly reader: string };
 
-export function markdownReport(results: Results): string {
-  const { facts, compared, cells, listings, windows } = results;
+/** `compared` are the two values of overlapMs that the first table sets against each other. */
+export function markdownReport(lines: readonly Line[], compared: readonly number[]): string {
+  const cells = lines.filter((line) => line.figure === "reads");
+  const listings = lines.filter((line) => line.figure === "listing");
+  const windows = lines.filter((line) => line.figure === "window");
+  const facts = lines.flatMap((line) => (line.figure === "facts" ? line.facts : []));
   const sizes = [...new Set(cells.map(({ files }) => files))];
   const [smallest] = sizes;
   const main = cells.filter((cell) => cell.files === smallest && compared.includes(cell.overlapMs));
   const parts = [
     "# What readers see while files are swapped",
     "Written by the bench; see `bench/exposure.ts` for how each figure comes about.",
-    facts.map((fact) => `- ${fact}`).join("\n"),
+    [...new Set(facts)].map((fact) => `- ${fact}`).join("\n"),
     "## Reads that overlapped a swap",
     `Directories of ${smallest} files. *Swaps* are publications and undos that a read overlapped in time; a read may overlap several. *Duplicate*: no row absent, some there twice. *Loud*: the reader failed. *Silently missing*: rows absent, no error.`,
     shortTable(main),
@@ -43,7 +46,7 @@ export function shortTable(cells: readonly CellResult[]): string {
   return table(
     ["reader", "overlapMs", "swaps", "reads", "exact", "duplicate", "loud", "silently missing"],
     cells.map(({ reader, version, overlapMs, tally: { publish, undo, all } }) => [
-      `${reader.label} ${version}`,
+      `${labelOf(reader)} ${version}`,
       overlapMs,
       `${publish.swaps} + ${undo.swaps}`,
       all.reads,
@@ -60,7 +63,7 @@ function longTable(files: number, cells: readonly CellResult[]): string {
         const counts = tally[kind];
         const { swaps, swapsLoud, swapsMissing, reads } = counts;
         const middle = [swaps, swapsLoud, swapsMissing, reads, ...verdicts(counts)];
-        return [reader.label, overlapMs, kind, ...middle, spreadText(readMs)];
+        return [labelOf(reader), overlapMs, kind, ...middle, spreadText(readMs)];
       }),
     );
   const swaps = ["swaps", "with a loud read", "with a silently missing read"];
@@ -76,7 +79,7 @@ function listingTable(listings: readonly ListingResult[]): string {
   return table(
     ["reader", "files", "listing: median, p99, max", "opening: median, max", "whole read: median, max"],
     listings.map(({ reader, files, listMs, openMs, readMs }) => [
-      reader.label,
+      labelOf(reader),
       files,
       spreadText(listMs),
       openMs === null ? "not known" : `${openMs.median}, ${openMs.max}`,

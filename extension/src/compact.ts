@@ -8,7 +8,6 @@ import {
   confirmCompaction,
   confirmUndo,
   latestPublished,
-  leftGroups,
   runDetails,
   runOutcome,
   undoOutcome,
@@ -129,12 +128,8 @@ async function executeWithProgress(
 
 async function tellRun(result: RunResult, services: Services): Promise<void> {
   const outcome = runOutcome(result);
-  const isLeft = result.kind !== "rolled_back" && leftGroups(result) > 0;
-  const buttons = [
-    ...(isLeft ? ["Compact Again"] : []),
-    ...(outcome.canUndo ? ["Undo"] : []),
-    "Show Details",
-  ];
+  const resume = result.kind === "partly_published" ? ["Compact Again"] : [];
+  const buttons = [...resume, ...(outcome.canUndo ? ["Undo"] : []), "Show Details"];
   const chosen = await tell(outcome, ...buttons);
   if (chosen === "Undo") await undoLastRun(result.dataset, services);
   else if (chosen === "Compact Again") await compact(result.dataset, services);

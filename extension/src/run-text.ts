@@ -52,26 +52,22 @@ export interface Outcome {
   readonly canUndo: boolean;
 }
 
-/** Groups that did not come through, whatever the reason. */
-export function leftGroups({ groups }: Pick<RunResult, "groups">): number {
-  return groups.filter(({ kind }) => kind !== "published" && kind !== "skipped").length;
-}
-
 export function runOutcome(result: RunResult): Outcome {
   const name = nameOf(result.dataset);
   const reason = result.reason === undefined ? "" : `: ${printable(result.reason)}`;
+  const left = result.groups.filter(({ kind }) => kind !== "published" && kind !== "skipped").length;
   switch (result.kind) {
     case "published":
       return {
         severity: "info",
-        message: `${published(result)} in ${formatDuration(result.durationMs)}.`,
+        message: `${published(result)} in ${formatDuration(result.durationMs)}${earlier(result)}.`,
         canUndo: true,
       };
     case "partly_published":
       if (result.groups.some((group) => group.kind === "cancelled")) return cancelled(result);
       return {
         severity: "warning",
-        message: `${published(result)}; ${formatCount(leftGroups(result))} of ${countOf(result.groups.length, "group")} not published${reason}.`,
+        message: `${published(result)}${earlier(result)}; ${formatCount(left)} of ${countOf(result.groups.length, "group")} not published${reason}.`,
         canUndo: true,
       };
     case "nothing_to_do":
@@ -108,9 +104,13 @@ function cancelled(result: RunResult): Outcome {
 
 function published(result: RunResult): string {
   const { stats } = result;
-  const before = result.groups.filter((group) => group.kind === "skipped").length;
-  const earlier = before === 0 ? "" : `, ${countOf(before, "group")} published before`;
-  return `${nameOf(result.dataset)}: ${countOf(stats.compactedFileCount, "file")} became ${formatCount(outputFileCount(result))} (${formatSize(stats.beforeTotalBytes)} → ${formatSize(stats.afterTotalBytes)})${earlier}`;
+  return `${nameOf(result.dataset)}: ${countOf(stats.compactedFileCount, "file")} became ${formatCount(outputFileCount(result))} (${formatSize(stats.beforeTotalBytes)} → ${formatSize(stats.afterTotalBytes)})`;
+}
+
+/** Groups of the plan that an earlier run had published. */
+function earlier({ groups }: RunResult): string {
+  const before = groups.filter((group) => group.kind === "skipped").length;
+  return before === 0 ? "" : `; ${countOf(before, "group")} had been published before`;
 }
 
 export function undoOutcome(result: UndoResult, dataset: string): Outcome {

@@ -6,7 +6,14 @@ import { readableOf, readJournals } from "./journal.ts";
 import { holderOf, lockedBy } from "./lock.ts";
 import { mapLimit } from "./map-limit.ts";
 import type { Processes } from "./processes.ts";
-import { allWorkspaces, findHome, locateWorkspace, lockPlaces, lstatNamed, type Workspace } from "./workspace.ts";
+import {
+  allWorkspaces,
+  findHome,
+  locateWorkspace,
+  lockPlaces,
+  lstatNamed,
+  type Workspace,
+} from "./workspace.ts";
 
 /** Roots that share files with this one: those above it, and those below that a plan reaches into. */
 export interface NeighbourPorts {

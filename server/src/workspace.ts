@@ -153,7 +153,8 @@ async function makeHome(
   const problem = await tryFolder(fs, sibling);
   if (problem !== null) {
     const why = `it cannot be created (${problem})`;
-    if (!NOT_ALLOWED.includes(problem) || folder === sibling) throw unusable(sibling, why);
+    const hint = `${GIVE_ANOTHER}, such as ${join(root, INSIDE)} (DuckDB and Polars look into dot folders)`;
+    if (!NOT_ALLOWED.includes(problem) || folder === sibling) throw unusable(sibling, why, hint);
     if (stateFolder === null)
       throw unusable(sibling, `${why}, and there is no state directory to hold the lock instead`);
     await makeFolders(fs, stateHome(root, stateFolder));
@@ -228,10 +229,7 @@ export async function recordWorkspace(fs: PublicationFs, { home, folder }: Works
 const WORKSPACES = "workspaces";
 
 /** The other workspaces in which this root was maintained and which are still there. */
-async function otherWorkspaces(
-  fs: PublicationFs,
-  workspace: Workspace,
-): Promise<readonly Workspace[]> {
+async function otherWorkspaces(fs: PublicationFs, workspace: Workspace): Promise<readonly Workspace[]> {
   const { root, home, otherHome } = workspace;
   const homes = otherHome === null ? [home] : [home, otherHome];
   const recorded = await Promise.all(homes.map((each) => recordedFolders(fs, each)));
@@ -250,7 +248,13 @@ async function otherWorkspaces(
 
 /** Every workspace in which the root was ever maintained. */
 export async function allWorkspaces(fs: PublicationFs, workspace: Workspace): Promise<readonly Workspace[]> {
-  return [...(await otherWorkspaces(fs, workspace)), workspace];
+  try {
+    await lstatNamed(fs, workspace.runs);
+    return [...(await otherWorkspaces(fs, workspace)), workspace];
+  } catch (error) {
+    if (errno(error) !== "EACCES" || !(error instanceof Error)) throw error;
+    throw unusable(workspace.home, error.message, "run Tamp as the user whom that folder belongs to");
+  }
 }
 
 async function recordedFolders(fs: PublicationFs, home: string): Promise<readonly string[]> {
@@ -298,9 +302,11 @@ async function refuseForeign(fs: PublicationFs, root: string, folders: readonly 
   }
 }
 
-function unusable(folder: string, why: string): TampError {
+const GIVE_ANOTHER = "give --workspace a folder on the dataset's device that you may write";
+
+function unusable(folder: string, why: string, hint: string = GIVE_ANOTHER): TampError {
   return new TampError("WorkspaceUnusable", `the workspace ${folder} cannot be used: ${why}`, {
-    hint: "give --workspace a folder on the dataset's device that you may write, or ROOT/.tamp (DuckDB and Polars look into dot folders)",
+    hint,
     notDone: "no file was rewritten",
   });
 }

@@ -27,6 +27,8 @@ test.each([
   [formatDuration(340), "340 ms"],
   [formatDuration(4210), "4.2 s"],
   [formatDuration(185_000), "3 min 5 s"],
+  [formatDuration(7_810_000), "2 h 10 min"],
+  [formatDuration(615_600_000), "7 d 3 h"],
   [formatShare(1, 4), "25 %"],
   [formatShare(0, 0), "0 %"],
   [nameOf("/lake/events"), "events"],

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { renderPlan } from "../../extension/src/plan-text.ts";
 import { renderStats } from "../../extension/src/stats-text.ts";
 import type { WireSkipped } from "../../server/src/protocol.ts";
-import { groupOf, planOf, statsOf } from "./wire-values.ts";
+import { ESTIMATE, groupOf, planOf, statsOf } from "./wire-values.ts";
 
 const NONE = { total: 0, items: [], nextOffset: null };
 
@@ -19,6 +19,7 @@ test("a plan says what would be done, what it gains and needs, and why", () => {
     "408 files (37.2 MiB) in 3 groups would become about 6 files.",
     "| files in the dataset            |      412 |             10 |",
     "- free space needed: 37.2 MiB; free: 95.4 MiB",
+    "- the originals (37.2 MiB) are kept until they are purged: Undo Last Run puts them back",
     "- small files: 400 files, 37.2 MiB, in 3 partitions",
     "- page indexes are not written",
     "### day=1",
@@ -57,10 +58,18 @@ test.each([
 });
 
 test("too little free space is said before anything is run", () => {
-  const estimate = { basis: "runs", ratio: 0.9, neededBytes: 2_000, freeBytes: 1_000 } as const;
+  const estimate = { ...ESTIMATE, basis: "runs", neededBytes: 2_000, freeBytes: 1_000 } as const;
   const text = renderPlan({ plan: planOf({ estimate }), groups: NONE, skipped: NONE });
-  expect(text).toContain("(not enough)");
+  expect(text).toContain("(not enough: a run is refused before it starts)");
+  expect(text).not.toContain("purged first");
   expect(text).toContain("estimated from earlier runs on this dataset");
+});
+
+test("what is purged first makes room", () => {
+  const estimate = { ...ESTIMATE, neededBytes: 2_000, freeBytes: 1_000, purgeBytes: 1_000 };
+  const text = renderPlan({ plan: planOf({ estimate }), groups: NONE, skipped: NONE });
+  expect(text).not.toContain("not enough");
+  expect(text).toContain("- purged first: 1.0 KiB of earlier runs' originals, whose undo ends");
 });
 
 test("statistics are complete and line up", () => {

@@ -21,15 +21,25 @@ test.each(origins)("of %o the nearest holds", (given, value, fromUser) => {
   expect(isFromUser(given)).toBe(fromUser);
 });
 
+const UNSET = {
+  targetSize: undefined,
+  minFiles: undefined,
+  allow: undefined,
+  retentionDays: undefined,
+  maxRetained: undefined,
+};
+
 test.each([
-  [{ targetSize: undefined, minFiles: undefined, allow: undefined }, {}],
-  [{ targetSize: " ", minFiles: "12", allow: "int96" }, {}],
+  [{}, {}],
+  [{ targetSize: " ", minFiles: "12", allow: "int96", retentionDays: "7", maxRetained: "" }, {}],
   [
-    { targetSize: "64MiB", minFiles: 4, allow: ["int96"] },
-    { targetSize: "64MiB", minFiles: 4, allow: ["int96"] },
+    { targetSize: "64MiB", minFiles: 4, allow: ["int96"], retentionDays: 0.5, maxRetained: "5GB" },
+    { targetSize: "64MiB", minFiles: 4, allow: ["int96"], retentionMs: 43_200_000, maxRetained: "5GB" },
   ],
+  [{ retentionDays: 0 }, { retentionMs: 0 }],
+  [{ retentionDays: -1 }, { retentionMs: -86_400_000 }],
 ])("policy of %o names only what someone set", (values, expected) => {
-  expect(policyOf(values)).toEqual(expected);
+  expect(policyOf({ ...UNSET, ...values })).toEqual(expected);
 });
 
 const FOLDER = "/work space";

@@ -2,8 +2,10 @@ import type {
   DatasetStats,
   DatasetSummary,
   PlanSummary,
+  PurgeResult,
   RunResult,
   WireCanonicalStats,
+  WireEstimate,
   WireGroup,
   WireRun,
 } from "../../server/src/protocol.ts";
@@ -23,6 +25,15 @@ export const STATS: WireCanonicalStats = {
   plannedGroups: [],
 };
 
+export const ESTIMATE: WireEstimate = {
+  basis: "inputs",
+  ratio: 1,
+  neededBytes: 39_000_000,
+  freeBytes: 100_000_000,
+  retainedBytes: 39_000_000,
+  purgeBytes: 0,
+};
+
 export function summaryOf(dataset: string, changes: Partial<DatasetSummary> = {}): DatasetSummary {
   return {
     dataset,
@@ -34,6 +45,8 @@ export function summaryOf(dataset: string, changes: Partial<DatasetSummary> = {}
     health: { score: 38, reasons: [{ kind: "small_files", files: 400, bytes: 39_000_000, partitions: 3 }] },
     watch: { kind: "watching" },
     running: false,
+    interruptedGroups: 0,
+    recovered: [],
     warnings: [],
     ...changes,
   };
@@ -52,7 +65,7 @@ export function planOf(changes: Partial<PlanSummary> = {}): PlanSummary {
     groupCount: 3,
     skippedCount: 0,
     skippedByReason: {},
-    estimate: { basis: "inputs", ratio: 1, neededBytes: 39_000_000, freeBytes: 100_000_000 },
+    estimate: ESTIMATE,
     benefit: { filesBefore: 408, filesAfter: 6, rowGroupsBefore: 408, rowGroupsAfter: 6 },
     health: summaryOf("/lake/events").health,
     notes: [],
@@ -104,7 +117,9 @@ export function resultOf(changes: Partial<RunResult> = {}): RunResult {
     durationMs: 4210,
     phases: { pin: 1, rewrite: 2000, validate: 40, sync: 12, publish: 3 },
     duplicateWindowMs: 2,
-    estimate: { basis: "inputs", ratio: 1, neededBytes: 39_000_000, freeBytes: 100_000_000 },
+    estimate: ESTIMATE,
+    recovered: [],
+    purged: [],
     ...changes,
   };
 }
@@ -124,6 +139,27 @@ export function runOf(runId: string, changes: Partial<WireRun> = {}): WireRun {
     rows: 40_800,
     partitions: ["day=1"],
     retainedBytes: 39_000_000,
+    stateSince: "2026-01-01T00:00:09Z",
+    duplicateWindowMs: 2,
+    folder: "/lake/.events.tamp/runs/r-1",
+    ...changes,
+  };
+}
+
+/** What a purge of two runs tells. */
+export function purgeOf(changes: Partial<PurgeResult> = {}): PurgeResult {
+  return {
+    kind: "purged",
+    dryRun: false,
+    runs: [
+      { runId: "r-1", files: 408, bytes: 39_000_000 },
+      { runId: "r-2", files: 2, bytes: 1_000_000 },
+    ],
+    kept: [],
+    purgedFiles: 410,
+    purgedBytes: 40_000_000,
+    retainedBytes: 0,
+    recovered: [],
     ...changes,
   };
 }

@@ -459,6 +459,16 @@ describe("compact and execute", () => {
   });
 });
 
+const LINES = [
+  "stats events",
+  "plan events",
+  "compact events --yes",
+  "runs events",
+  "purge events --dry-run",
+  "purge --help",
+  "--help",
+];
+
 describe("width", () => {
   it.each([60, 80])("everything fits %i columns", async (columns) => {
     const long = `region=${"x".repeat(120)}`;
@@ -471,7 +481,7 @@ describe("width", () => {
         "tamp/plan/document": { ...PLAN, groups },
       },
     };
-    for (const line of ["stats events", "plan events", "compact events --yes", "runs events", "--help"]) {
+    for (const line of LINES) {
       const { out, err } = await run(line, setting);
       const widest = `${out}${err}`.split("\n").filter((text) => [...text].length > Math.max(columns, 80));
       expect(widest, line).toEqual([]);

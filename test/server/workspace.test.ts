@@ -15,6 +15,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Entry, nodeFs, type PublicationFs } from "../../server/src/fs.ts";
 import { type Maintenance, maintain } from "../../server/src/maintain.ts";
 import {
+  allWorkspaces,
   findHome,
   groupFolder,
   locateWorkspace,
@@ -160,7 +161,19 @@ describe("the home of a root", () => {
 
   it("tells to give a workspace where none is given", async () => {
     await expect(workspaceOf({ fs: forbidding(sibling()) })).rejects.toMatchObject({
-      hint: expect.stringContaining("--workspace"),
+      hint: expect.stringMatching(`--workspace .* such as ${inside()} `),
+    });
+  });
+
+  it("that may not be looked into is told by its name", async () => {
+    mkdirSync(sibling());
+    const lstat = (path: string): Promise<Entry | null> =>
+      dirname(path) === sibling() ? fail("EACCES") : nodeFs.lstat(path);
+    const fs: PublicationFs = { ...nodeFs, lstat };
+    const look = async (): Promise<unknown> => allWorkspaces(fs, await locateWorkspace(fs, root, inside()));
+    await expect(look()).rejects.toMatchObject({
+      code: "WorkspaceUnusable",
+      message: expect.stringContaining(`${sibling()} cannot be used: EACCES`),
     });
   });
 

@@ -120,7 +120,10 @@ describe(`seed ${SEED}: no row is lost`, () => {
       await inLanes(cellsOf(scenario, kind), (cell, result) => {
         totals.cells += 1;
         if (result.struck) struck += 1;
-        if (result.problems.length > 0) failures.push(textOf(cell, result));
+        if (result.problems.length === 0) return;
+        failures.push(textOf(cell, result));
+        // A run of hours tells at once what it finds.
+        process.stdout.write(`${scenario.name} × ${kind}: ${textOf(cell, result)}\n`);
       });
       totals.struck += struck;
       totals.failed += failures.length;

@@ -32,6 +32,7 @@ const LOGS: readonly { readonly what: string; readonly log: string; readonly vio
   { what: "two at once", log: `${HELD}enter 2 b\n`, violations: 1 },
   { what: "two at once, of which a third was killed", log: `${HELD}kill 3\nenter 2 b\n`, violations: 1 },
   { what: "a change after the lock was lost", log: `${HELD}kill 1\nenter 2 b\nmutate 1 a\n`, violations: 1 },
+  { what: "a living holder that lost the lock", log: `${HELD}lost 1 a\n`, violations: 1 },
   { what: "a change after the exit", log: `${HELD}exit 1 a\nmutate 1 a\n`, violations: 1 },
 ];
 it.each(LOGS)("a log of $what has $violations violations", ({ log, violations }) => {
@@ -67,6 +68,7 @@ function startContenders(entry: string, log: string) {
         if (round % ROUNDS_APART === 0) await nextHolder(log);
         hit();
         await delay(random() * MOST_PAUSE_MS);
+        expect(children.filter((child) => child.exitCode !== null)).toEqual([]);
       }
     },
     async dispose(): Promise<void> {

@@ -37,8 +37,9 @@ export function imageOf(folder: string): FolderImage {
 /** Rows as text, each with how often it stands in the files. */
 export type Rows = ReadonlyMap<string, number>;
 
-/** By content: the same bytes are decoded once. */
+/** By content: the same bytes are decoded once, while so many files are known. */
 const decoded = new Map<string, readonly string[]>();
+const MOST_DECODED = 1_000;
 
 /** The rows of the Parquet files of an image, or of those named, read by hyparquet. */
 export async function rowsOf(
@@ -51,6 +52,7 @@ export async function rowsOf(
     const file = image.get(path);
     if (file === undefined || !path.endsWith(".parquet")) continue;
     const found = decoded.get(file.sha256) ?? (await decode(readFileSync(join(folder, path))));
+    if (decoded.size > MOST_DECODED) decoded.clear();
     decoded.set(file.sha256, found);
     for (const row of found) rows.set(row, (rows.get(row) ?? 0) + 1);
   }

@@ -112,6 +112,7 @@ async function prepare({ lane, scenario }: CellRequest, cell: CellFolder): Promi
     const fault = { ...point, kind: "kill", lasting: false } as const;
     lane.arming.arm({ id: "prepare", root: cell.root, workspace: cell.workspace, fault, arrival: null });
     const { signal, text } = await runFailing(lane.entry, lane.arming, argsOf(operation, scenario, cell));
+    lane.arming.disarm();
     if (signal !== "SIGKILL") throw new Error(`the run to recover from was not killed: ${text}`);
   }
   return known;
@@ -160,7 +161,7 @@ async function command(
   return { text: signal ?? `exit ${code}`, claims: [], problems };
 }
 
-const ANSWER_MS = 60_000;
+const ANSWER_MS = 180_000;
 
 async function ask({ lane, scenario }: CellRequest, cell: CellFolder, begin: () => void): Promise<Told> {
   const { client } = lane.failing;

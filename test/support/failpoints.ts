@@ -34,11 +34,11 @@ export const FAILPOINTS: readonly Role[] = [
   { role: "lock", what: "lock of the dataset", verbs: ["link", "read", "stat", "unlink"] },
   { role: "claim", what: "claim on a dead owner's lock", verbs: ["link", "unlink"] },
   { role: "state", what: "home of a root in the user's state folder", verbs: ["stat"] },
-  { role: "neighbour-lock", what: "lock of a root above or below", verbs: ["stat"] },
+  { role: "neighbour", what: "workspace or lock of a root above or below", verbs: ["stat"] },
   { role: "home-runs", what: "runs beside a root that was given another workspace", verbs: ["stat"] },
   { role: "runs", what: "folder of all runs", verbs: ["create", "stat", "list", "sync"] },
   { role: "run", what: "folder of one run", verbs: ["create", "list", "sync"] },
-  { role: "group", what: "folder of one group", verbs: ["create", "sync"] },
+  { role: "group", what: "folder of one group", verbs: ["create", "sync", "list"] },
   { role: "journal", what: "record of one group", verbs: ["rename", "read"] },
   { role: "unfinished-journal", what: "record before it has its name", verbs: ["write", "torn", "unlink"] },
   { role: "pin", what: "link to a source for the engine", verbs: ["link", "stat", "unlink"] },
@@ -58,11 +58,7 @@ export const FAILPOINTS: readonly Role[] = [
     what: "folder of a group's stages",
     verbs: ["create", "sync", "stat", "list", "remove"],
   },
-  {
-    role: "trash-folder",
-    what: "folder of a group's originals",
-    verbs: ["create", "sync", "remove", "stat"],
-  },
+  { role: "trash-folder", what: "folder of a group's originals", verbs: ["create", "sync", "remove"] },
   { role: "tmp-folder", what: "folder of the engine's own", verbs: ["create", "stat", "list", "remove"] },
   {
     role: "engine",
@@ -148,7 +144,7 @@ function roleOf({ root, workspace }: Armed, path: string): string {
   if (path === workspace || path.startsWith(`${workspace}/`))
     return ownRole(path.slice(workspace.length + 1));
   if (path === home || path.startsWith(`${home}/`)) return homeRole(path.slice(home.length + 1));
-  if (path.endsWith(".tamp/lock")) return "neighbour-lock";
+  if (/\.tamp(\/|$)/.test(path)) return "neighbour";
   if (path === dirname(workspace)) return "base";
   if (!path.startsWith(`${root}/`)) return /\/roots\/[0-9a-f]{32}(\/|$)/.test(path) ? "state" : "stray";
   if (!path.endsWith(".parquet")) return "live";

@@ -26,12 +26,7 @@ async function tryTake(): Promise<Lock | null> {
   }
 }
 
-for (;;) {
-  const lock = await tryTake();
-  if (lock === null) {
-    await delay(Math.random() * 4);
-    continue;
-  }
+async function workUnder(lock: Lock): Promise<void> {
   tell("enter", lock.nonce);
   for (let left = Math.random() * MOST_MUTATIONS; left > 0; left -= 1) {
     await lock.assertHeld();
@@ -40,4 +35,10 @@ for (;;) {
   }
   tell("exit", lock.nonce);
   await lock.release();
+}
+
+for (;;) {
+  const lock = await tryTake();
+  if (lock === null) await delay(Math.random() * 4);
+  else await workUnder(lock).catch(() => tell("lost", lock.nonce));
 }

@@ -6,7 +6,7 @@ interface LogLine {
 }
 
 export interface LockVerdict {
-  /** Two holders at once, or a change by one that is no longer the holder. */
+  /** Two holders at once, a change by one that is no longer the holder, or a lock that its living holder lost. */
   readonly violations: readonly string[];
   readonly holders: number;
   /** Processes that held the lock at least once. */
@@ -16,9 +16,9 @@ export interface LockVerdict {
 }
 
 /**
- * Judges `enter`, `mutate` and `exit`, which a contender writes while it holds the lock, and `kill`, which is written
- * before the signal is sent: a holder is followed by another one only after its exit or its kill, and writes nothing
- * after that.
+ * Judges `enter`, `mutate` and `exit`, which a contender writes while it holds the lock, `lost`, and `kill`, which is
+ * written before the signal is sent: a holder is followed by another one only after its exit or its kill, and writes
+ * nothing after that.
  */
 export function judgeLock(log: string): LockVerdict {
   const violations: string[] = [];
@@ -34,6 +34,8 @@ export function judgeLock(log: string): LockVerdict {
     };
     if (event === "kill") {
       killed.add(pid);
+    } else if (event === "lost") {
+      wrong("the lock was taken from a living process");
     } else if (event === "enter") {
       if (holder !== null && !killed.has(holder.pid))
         wrong(`${holder.nonce} of ${holder.pid} holds the lock`);
