@@ -28,7 +28,7 @@ export function markdownReport(lines: readonly Line[], compared: readonly number
     "Written by the bench; see `bench/exposure.ts` for how each figure comes about.",
     [...new Set(facts)].map((fact) => `- ${fact}`).join("\n"),
     "## Reads that overlapped a swap",
-    `Directories of ${smallest} files. *Swaps* are publications and undos that a read overlapped in time; a read may overlap several. *Duplicate*: no row absent, some there twice. *Loud*: the reader failed. *Silently missing*: rows absent, no error.`,
+    `Directories of ${smallest} files. *Swaps*: publications + undos that a read overlapped in time; a read may overlap several, and reads that overlapped none were all exact. *Duplicate*: no row absent, some there twice. *Loud*: the reader failed. *Silently missing*: rows absent, no error. A longer overlapMs is measured over more directories, each of them read less often: compare shares, not counts.`,
     shortTable(main),
     ...sizes.map((files) => `## Curve: directories of ${files} files\n\n${longTable(files, cells)}`),
     "## Listing",

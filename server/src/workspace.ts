@@ -120,7 +120,8 @@ function notFound(root: string): TampError {
 /**
  * Creates the workspace and checks that links into the root are possible: same device, writable. Answers it with the
  * home that it has: the sibling wherever that exists or can be made, else one in `stateFolder`. Users who may not
- * write the same folders have different homes; only the lock in a workspace that they share keeps them apart.
+ * write the same folders, and containers that see the root under other paths, have different homes: only the lock in
+ * a workspace that they share keeps them apart.
  */
 export async function prepareWorkspace(
   fs: PublicationFs,
@@ -197,6 +198,7 @@ async function makeFolders(fs: PublicationFs, path: string): Promise<void> {
   if (path === dirname(path) || (await fs.lstat(path)) !== null) return;
   await makeFolders(fs, dirname(path));
   await makeFolder(fs, path);
+  await syncFolder(fs, dirname(path));
 }
 
 /** A parent that we may write but not read cannot be opened for that. */

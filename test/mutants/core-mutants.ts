@@ -177,18 +177,6 @@ export const CORE_MUTANTS: readonly Mutant[] = [
     tests: [states, publish],
   },
   {
-    name: "undo-onto-other",
-    of: "I3",
-    what: "an undo begins although another file has taken an original's name",
-    file: RECOVERY,
-    find: `    if (live === "other") return { kind: "refused", reason: \`another file has taken the name \${path}\` };
-  }
-  const back`,
-    replace: `  }
-  const back`,
-    tests: [states, guards],
-  },
-  {
     name: "undo-without-undoing",
     of: "I5",
     what: "an undo begins without a record that says so",
@@ -211,7 +199,7 @@ export const CORE_MUTANTS: readonly Mutant[] = [
     of: "I5",
     what: "a file that was moved away by a rename that raced with it is not given back",
     file: RECOVERY,
-    find: "      strays.push({ kind: \"return_stray\", source });\n",
+    find: '      strays.push({ kind: "return_stray", source });\n',
     replace: "",
     tests: [states, publish],
   },

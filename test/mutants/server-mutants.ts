@@ -33,7 +33,7 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     file: PUBLISH,
     find: 'const kept = record.state === "RETIRED" ? [] : record.sources;',
     replace:
-      'const kept = record.sources.map((source) => ({ ...source, path: record.outputs[0]?.path ?? "" }));\n  if (record.state === "RETIRED") return emptyFolder(fs, join(folder.path, "trash"));',
+      'const kept = record.sources;\n  if (record.state === "RETIRED") await emptyFolder(fs, join(folder.path, "trash"));',
     tests: [publish],
   },
   {
@@ -42,7 +42,7 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     what: "cleaning removes a retained original whose live name does not hold it",
     file: PUBLISH,
     find: 'const spare = record.state === "PURGED" || (live !== null && isSame(live, source));',
-    replace: "const spare = live === live;",
+    replace: "const spare = live !== undefined;",
     tests: [guards, crash],
   },
   {
@@ -190,8 +190,9 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     of: "S8",
     what: "the last look before linking takes any file for the source",
     file: PUBLISH,
-    find: "if (!isSame(entry, source) || entry.ctimeNs !== source.ctimeNs) {\n    throw new DriftError(source.path, \"was changed while it was rewritten\");",
-    replace: "if (entry.inode === \"\") {\n    throw new DriftError(source.path, \"was changed while it was rewritten\");",
+    find: 'if (!isSame(entry, source) || entry.ctimeNs !== source.ctimeNs) {\n    throw new DriftError(source.path, "was changed while it was rewritten");',
+    replace:
+      'if (entry.inode === "") {\n    throw new DriftError(source.path, "was changed while it was rewritten");',
     tests: [guards],
   },
   {
@@ -419,7 +420,7 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     what: "originals whose replacement is gone are purged",
     file: "server/src/purge.ts",
     find: "if (lost !== undefined && !byName)",
-    replace: "if (lost !== undefined && record === null)".replace("record === null", "byName && !byName"),
+    replace: "if (lost === found.record.outputs[-1] && lost !== undefined)",
     tests: [guards, history],
   },
   {

@@ -1,3 +1,4 @@
+import { DEFAULT_OVERLAP_MS, formatDuration } from "@tamp/core";
 import { describe, expect, it } from "vitest";
 import type { ServerNotifications } from "../../server/src/protocol.ts";
 import {
@@ -171,7 +172,7 @@ describe("flags", () => {
       code: 0,
       out: [
         "(default: 1GiB)",
-        "(default: 50ms)",
+        `(default: ${formatDuration(DEFAULT_OVERLAP_MS).replace(" ", "")})`,
         "(default: 1h)",
         "(default: 2s)",
         "(default: 7d)",

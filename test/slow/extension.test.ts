@@ -245,6 +245,8 @@ test(
     await window.waitForNotification(/Compacting changes files, which needs a trusted workspace/);
     await window.runCommand("Tamp: Undo Last Run");
     await window.waitForNotification(/Undoing a run changes files, which needs a trusted workspace/);
+    await window.runCommand("Tamp: Purge Originals…");
+    await window.waitForNotification(/Purging originals changes files, which needs a trusted workspace/);
     expect(await digests(events)).toEqual(before);
   },
   TIMEOUT_MS,

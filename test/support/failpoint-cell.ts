@@ -1,6 +1,7 @@
 import { rmSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { DaemonClient } from "../../server/src/cli/client.ts";
+import type { RecoverResult } from "../../server/src/protocol.ts";
 import { imageOf } from "./dataset-image.ts";
 import {
   type Arming,
@@ -77,8 +78,9 @@ export async function runCell(request: CellRequest): Promise<CellResult> {
     const problems = [...told.problems, ...(await lostRows(withArrival))];
     problems.push(...(await disagreements(withArrival, told)));
     lane.arming.disarm();
-    problems.push(...(await afterwards(client, scenario, cell, withArrival)));
-    if (request.by === "daemon") problems.push(...(await stillAnswers(lane, cell)));
+    problems.push(...(await afterwards(request, cell, withArrival)));
+    if (request.by === "daemon") problems.push(...(await stillWorks(lane, cell)));
+    problems.push(...lockProblems(cell));
     const calls = lane.arming.calls(id);
     return { calls, struck: calls.some((call) => call.startsWith("!")), told: told.text, problems };
   } finally {
@@ -242,15 +244,15 @@ function arrivedIn({ root, arrival }: CellFolder): KnownDataset["arrived"] {
 
 /** Recovery by a healthy process, once more, then undo as far as it goes. */
 async function afterwards(
-  client: DaemonClient,
-  scenario: Scenario,
+  { lane, scenario }: CellRequest,
   cell: CellFolder,
   known: KnownDataset,
 ): Promise<readonly string[]> {
+  const { client } = lane.healthy;
   const dataset = cell.root;
   const problems: string[] = [];
   try {
-    const { kind, groups } = await within(ANSWER_MS, client.request("tamp/recover", { dataset }));
+    const { kind, groups } = await recover(lane, dataset);
     if (kind === "quarantined")
       problems.push(`quarantined: ${groups.map(({ detail }) => detail).join("; ")}`);
     problems.push(...(await restProblems(known)));
@@ -263,6 +265,17 @@ async function afterwards(
     problems.push(`after the fault: ${error instanceof Error ? error.message : String(error)}`);
   }
   return problems;
+}
+
+/** A lock that could not be given back stays with the daemon while it lives: it alone may take it up again. */
+async function recover({ failing, healthy }: Lane, dataset: string): Promise<RecoverResult> {
+  const ask = ({ client }: ServedDaemon) => within(ANSWER_MS, client.request("tamp/recover", { dataset }));
+  try {
+    return await ask(healthy);
+  } catch (error) {
+    if (!String(error).includes(`maintained by process ${failing.process.pid} `)) throw error;
+  }
+  return ask(failing);
 }
 
 function imagesOf({ folder }: CellFolder): string {
@@ -280,13 +293,26 @@ async function undoProblems(client: DaemonClient, known: KnownDataset): Promise<
   return states.every((state) => state === "before") ? problems : [...problems, "the undo gave not all back"];
 }
 
-/** A daemon that ended is started anew, so that the next cell has one. */
-async function stillAnswers(lane: Lane, { root }: CellFolder): Promise<readonly string[]> {
-  const problems = await unanswered(lane.failing.client, root, "after the fault");
-  await lane.failing.client.request("tamp/dataset/close", { dataset: root }).catch(() => {});
-  if (lane.failing.process.exitCode !== null || problems.length > 0) {
+/** The daemon that failed maintains as before. One that ended is started anew, so that the next cell has one. */
+async function stillWorks(lane: Lane, { root: dataset }: CellFolder): Promise<readonly string[]> {
+  const { client, process } = lane.failing;
+  const problems = [...(await unanswered(client, dataset, "after the fault"))];
+  try {
+    const { kind } = await within(ANSWER_MS, client.request("tamp/recover", { dataset }));
+    if (kind !== "nothing_to_do") problems.push(`the last recovery was ${kind}`);
+    await client.request("tamp/dataset/close", { dataset });
+  } catch (error) {
+    problems.push(`the daemon that failed does not recover: ${String(error)}`);
+  }
+  if (process.exitCode !== null || problems.length > 0) {
     await lane.failing.dispose();
     lane.failing = await serveFailing(lane.entry, lane.arming);
   }
   return problems;
+}
+
+/** Whatever a living process could not remove, it has removed by now. */
+function lockProblems({ folder }: CellFolder): readonly string[] {
+  const left = [...imageOf(folder).keys()].filter((path) => basename(path).startsWith("lock"));
+  return left.map((path) => `${path} is left over`);
 }

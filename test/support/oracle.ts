@@ -109,9 +109,10 @@ function workspaceProblems(
   return problems;
 }
 
-/** Empty folders cost nothing; a record that was cut short is replaced by the next one. */
+/** Empty folders cost nothing; a record that was cut short is replaced by the next one, a lock by its owner. */
 function isAllowed(path: string): boolean {
+  const name = basename(path);
   return (
-    path.endsWith("/") || /^journal\.json(\.new)?$/.test(basename(path)) || path.startsWith("workspaces/")
+    path.endsWith("/") || /^(journal\.json(\.new)?$|lock\.)/.test(name) || path.startsWith("workspaces/")
   );
 }

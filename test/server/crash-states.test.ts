@@ -1,0 +1,96 @@
+import { describe, expect, it } from "vitest";
+import { exploreFaults, exploreScene, type Scene } from "../support/crash-scenes.ts";
+import { playScripts, seedOf } from "../support/crash-script.ts";
+
+// The deeper and the random part of these is in test/slow/crash-states.test.ts.
+
+const RUN_ONE: Scene = { operation: "run", groups: [["", 1, [2]]] };
+const RUN_TWO: Scene = { operation: "run", groups: [["", 2, [4]]] };
+const RUN_THREE: Scene = { operation: "run", groups: [["", 3, [5, 1]]] };
+const PARTITIONS: Scene["groups"] = [
+  ["k=1/", 2, [4]],
+  ["k=2/", 1, [1, 1]],
+];
+const UNDO_TWO: Scene = { operation: "undo", groups: [["", 2, [4]]] };
+const PURGE_TWO: Scene = { operation: "purge", groups: [["", 2, [4]]] };
+const LOCK: Scene = { operation: "recover", groups: [["", 1, [2]]] };
+
+describe("every crash", () => {
+  it.each([
+    { what: "a run of one file, and in the recovery from it", scene: RUN_ONE, crashes: 2, least: 300 },
+    { what: "a run of two files", scene: RUN_TWO, crashes: 1, least: 100 },
+    { what: "a run of three files into two", scene: RUN_THREE, crashes: 1, least: 300 },
+    {
+      what: "a run over two partitions",
+      scene: { operation: "run", groups: PARTITIONS },
+      crashes: 1,
+      least: 300,
+    },
+    { what: "an undo, and in the recovery from it", scene: UNDO_TWO, crashes: 2, least: 100 },
+    {
+      what: "an undo over two partitions",
+      scene: { operation: "undo", groups: PARTITIONS },
+      crashes: 1,
+      least: 100,
+    },
+    { what: "a purge, and in the recovery from it", scene: PURGE_TWO, crashes: 2, least: 60 },
+    {
+      what: "taking the lock, and in the next two to take it",
+      scene: LOCK,
+      crashes: 3,
+      locks: true,
+      least: 800,
+    },
+  ] as const)("in $what, loses no row and is recovered from", async ({ scene, least, ...given }) => {
+    const states = await exploreScene(scene, { mode: "renames_whole", cutsPerMoment: 100, ...given });
+    expect(states).toBeGreaterThanOrEqual(least);
+  });
+
+  it("leaves every row and every original where even the halves of a rename last apart", async () => {
+    const states = await exploreScene(RUN_TWO, { mode: "renames_torn", crashes: 1, cutsPerMoment: 100 });
+    expect(states).toBeGreaterThanOrEqual(100);
+  });
+});
+
+describe("every failing call", () => {
+  it.each([
+    {
+      what: "in a run, without effect",
+      scene: RUN_TWO,
+      code: "EIO",
+      when: "before",
+      lasts: false,
+      least: 300,
+    },
+    {
+      what: "in a run, though it took effect",
+      scene: RUN_TWO,
+      code: "EIO",
+      when: "after",
+      lasts: false,
+      least: 300,
+    },
+    {
+      what: "in a run, and all after it",
+      scene: RUN_TWO,
+      code: "ENOSPC",
+      when: "before",
+      lasts: true,
+      least: 60,
+    },
+    { what: "in an undo", scene: UNDO_TWO, code: "EIO", when: "before", lasts: false, least: 30 },
+    { what: "in a purge", scene: PURGE_TWO, code: "EIO", when: "before", lasts: false, least: 20 },
+  ] as const)(
+    "$what, loses no row, whether the process goes on or dies",
+    async ({ scene, least, ...fault }) => {
+      const given = { mode: "renames_whole", crashes: 1, cutsPerMoment: 3 } as const;
+      expect(await exploreFaults(scene, fault, given)).toBeGreaterThanOrEqual(least);
+    },
+  );
+});
+
+describe("random operations, faults, crashes and others who change files", () => {
+  it("lose no row", { timeout: 120_000 }, async () => {
+    expect(await playScripts({ firstSeed: seedOf(1), leastStates: 2_000 })).toBeGreaterThanOrEqual(2_000);
+  });
+});
