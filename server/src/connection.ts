@@ -92,11 +92,21 @@ export async function serveConnection(options: ServeOptions): Promise<number> {
   });
   connection.onNotification("initialized", () => {});
   connection.onNotification("$/setTrace", () => {});
-  for (const method of Object.keys(HANDLERS) as Method[]) bind(connection, daemon, method, client);
+  const answers = new Set<Promise<unknown>>();
+  for (const method of Object.keys(HANDLERS) as Method[]) {
+    bind(connection, { daemon, method, client }, (answer) => {
+      answers.add(answer);
+      const forget = (): void => void answers.delete(answer);
+      answer.then(forget, forget);
+    });
+  }
   daemon.onEvent((event) => forward(connection, daemon, event));
   connection.listen();
   await ended;
   await daemon.dispose();
+  // A client that only asked us to end still hears what became of its run.
+  await Promise.allSettled(answers);
+  await writer.flush();
   connection.dispose();
   return client.lifecycle === "shut_down" ? 0 : 1;
 }
@@ -122,9 +132,19 @@ function requireRunning({ lifecycle }: ClientState): void {
   }
 }
 
-function bind(connection: MessageConnection, daemon: Daemon, method: Method, client: ClientState): void {
-  connection.onRequest(method, (...args: unknown[]) =>
-    answered(async (): Promise<unknown> => {
+interface Binding {
+  readonly daemon: Daemon;
+  readonly method: Method;
+  readonly client: ClientState;
+}
+
+function bind(
+  connection: MessageConnection,
+  { daemon, method, client }: Binding,
+  onAnswer: (answer: Promise<unknown>) => void,
+): void {
+  connection.onRequest(method, (...args: unknown[]) => {
+    const answer = answered(async (): Promise<unknown> => {
       requireRunning(client);
       const { params, token } = readCall(args);
       const abort = new AbortController();
@@ -134,8 +154,10 @@ function bind(connection: MessageConnection, daemon: Daemon, method: Method, cli
       const { trusted } = client;
       const context = { daemon, params: readParams(params), signal: abort.signal, trusted, notify };
       return HANDLERS[method](context).finally(() => cancelled.dispose());
-    }),
-  );
+    });
+    onAnswer(answer);
+    return answer;
+  });
 }
 
 /** What vscode-jsonrpc calls a handler with: no params are left out, positional ones spread; the token is last. */

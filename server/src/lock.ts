@@ -20,6 +20,7 @@ export interface Lock {
    * process opens that gap.
    */
   assertHeld(): Promise<void>;
+  /** Never rejects. */
   release(): Promise<void>;
 }
 
@@ -57,7 +58,7 @@ export async function takeLock(request: LockRequest): Promise<Lock> {
     if (claimant !== null) throw lockedBy(claimant, path, owner);
     throw new TampError("Locked", `${root} is being maintained by another process`, { hint: "try again" });
   } finally {
-    await discard(fs, temp);
+    if (!(await discard(fs, temp))) abandoned.add(nonce);
   }
 }
 
@@ -69,8 +70,7 @@ export async function takeLocks(
   const first = await takeLock({ ...request, path });
   const locks = [first];
   const release = async (): Promise<void> => {
-    const released = await Promise.allSettled(locks.map((lock) => lock.release()));
-    for (const result of released) if (result.status === "rejected") throw result.reason;
+    await Promise.all(locks.map((lock) => lock.release()));
   };
   try {
     for (const other of others) locks.push(await takeLock({ ...request, path: other }));
@@ -87,13 +87,20 @@ export async function takeLocks(
   };
 }
 
+/** Nonces that this process is done with and whose files it could not remove: its next contender takes them for dead. */
+const abandoned = new Set<string>();
+
+async function isOver(processes: Processes, owner: LockOwner): Promise<boolean> {
+  return abandoned.has(owner.nonce) || processes.isDead(owner);
+}
+
 /** Whoever holds the lock and is not provably dead; null where nobody does. */
 export async function holderOf(
   { fs, processes }: Pick<LockRequest, "fs" | "processes">,
   path: string,
 ): Promise<LockOwner | null> {
   const owner = await readOwner(fs, path);
-  return owner === null || (await processes.isDead(owner)) ? null : owner;
+  return owner === null || (await isOver(processes, owner)) ? null : owner;
 }
 
 /** `here` is who asks. Where the owner cannot be judged from here, a person must, and is told how to go on. */
@@ -217,14 +224,14 @@ async function begin(request: LockRequest, lock: Lock): Promise<Lock> {
 async function removeStale({ fs, path, processes }: LockRequest, own: OwnFile): Promise<LockOwner | null> {
   const judged = await readOwner(fs, path);
   if (judged === null) return null;
-  if (!(await processes.isDead(judged))) throw lockedBy(judged, path, await processes.self());
+  if (!(await isOver(processes, judged))) throw lockedBy(judged, path, await processes.self());
   const claims: string[] = [];
   for (let dead = judged; ; ) {
     const claim = `${path}.stale.${dead.nonce}`;
     claims.push(claim);
     if (await tryLink(fs, own, claim)) break;
     const claimant = await readOwner(fs, claim);
-    if (claimant === null || !(await processes.isDead(claimant))) return claimant;
+    if (claimant === null || !(await isOver(processes, claimant))) return claimant;
     dead = claimant;
   }
   try {
@@ -249,7 +256,12 @@ function heldLock(fs: PublicationFs, path: string, nonce: string, own: OwnFile):
       });
     },
     async release() {
-      if (await isLinked(fs, own, path)) await unlinkIfPresent(fs, path);
+      try {
+        if (await isLinked(fs, own, path)) await unlinkIfPresent(fs, path);
+      } catch {
+        // What was done under the lock stands, and is what shall be answered.
+        abandoned.add(nonce);
+      }
     },
   };
 }
@@ -269,7 +281,7 @@ async function sweep({ fs, path, processes }: LockRequest): Promise<void> {
       if (!isClaim && !/^[0-9a-f]{24}$/.test(rest)) continue;
       const leftover = join(folder, name);
       const owner = parseOwner((await readLock(fs, leftover)) ?? "");
-      if (owner === null ? !isClaim : await processes.isDead(owner)) await discard(fs, leftover);
+      if (owner === null ? !isClaim : await isOver(processes, owner)) await discard(fs, leftover);
     }
   } catch (error) {
     // Litter is no reason to refuse a run.
@@ -277,11 +289,12 @@ async function sweep({ fs, path, processes }: LockRequest): Promise<void> {
   }
 }
 
-/** Removes a file that nobody needs; where that fails, the next holder cleans up. */
-async function discard(fs: PublicationFs, path: string): Promise<void> {
+/** Removes a file that nobody needs; false where that failed, and the next holder cleans up. */
+async function discard(fs: PublicationFs, path: string): Promise<boolean> {
   try {
     await unlinkIfPresent(fs, path);
-  } catch (error) {
-    if (errno(error) === "") throw error;
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -247,7 +247,7 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     file: RECOVER,
     find: 'identity: "later"',
     replace: 'identity: "run"',
-    tests: [publish, history],
+    tests: [guards],
   },
   {
     name: "linked-folder-followed",
@@ -265,7 +265,7 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     file: OBSERVE,
     find: 'const stray = live !== "ours" && trash === "other" && (await isStray(place, source));',
     replace: "const stray = false;",
-    tests: [publish],
+    tests: [guards],
   },
   {
     name: "checksum-unchecked",

@@ -520,8 +520,35 @@ describe("a plan", () => {
   });
 });
 
-describe("an undo of two groups", () => {
-  it("of which one cannot be undone touches neither", async () => {
+/** Every file has its name back, and the one that slipped in as well. */
+it("a file that slipped in as its run was killed is given back by recovery", async () => {
+  let raced = false;
+  const fs = hooked((method, [from]) => {
+    if (raced) throw new Crash();
+    raced = method === "rename" && from === join(root, SOURCES[1] ?? "");
+    if (raced) replace(join(root, SOURCES[1] ?? ""));
+  });
+  await expect(executeRows({ root, plan: planRows(root, [SOURCES]), ports: { fs } })).rejects.toThrow(Crash);
+  rmSync((await locateWorkspace(nodeFs, root, null)).lock);
+  const recovered = await maintainRows(root, async (held) => held.recovered);
+  expect(recovered.map(({ action }) => action)).toEqual(["undo"]);
+  expect(names(join(root, "p"))).toEqual(["a.parquet", "b.parquet"]);
+  expect(readRows(join(root, SOURCES[1] ?? ""))).toEqual(["another row"]);
+});
+
+describe("an undo", () => {
+  it("of an original that was changed behind its size and time is refused", async () => {
+    await executeRows({ root, plan: planRows(root, [SOURCES]) });
+    const [name = ""] = names(folder).filter((each) => each.endsWith(".pqtrash"));
+    writeRows(join(folder, name), ["p/a.parquet 8", "p/a.parquet 9"]);
+    utimesSync(join(folder, name), 1_700_000_000, 1_700_000_000);
+    const found = tree();
+    const undone = await maintainRows(root, (held) => undoRun(held, null));
+    expect(undone).toMatchObject({ kind: "refused", reason: expect.stringContaining("no longer retained") });
+    expect(tree()).toEqual(found);
+  });
+
+  it("of two groups of which one cannot be undone touches neither", async () => {
     await executeRows({ root, plan: planRows(root, [SOURCES, OTHERS]) });
     const output = names(join(root, "q"))[0] ?? "";
     replace(join(root, "q", output));
