@@ -12,7 +12,7 @@ import { maintain } from "./maintain.ts";
 import type { OpenDataset } from "./open-dataset.ts";
 import { mergeClasses } from "./planning.ts";
 import { filterFiles } from "./present.ts";
-import type { RecoveredGroup } from "./recover.ts";
+import { type RecoveredGroup, touchedBy } from "./recover.ts";
 import { executePlan, type RunReport } from "./run.ts";
 
 export interface ExecuteRequest {
@@ -42,17 +42,19 @@ export async function execute(request: ExecuteRequest): Promise<Executed> {
   const refusal = plan.kind === "refused" ? plan.reason : dataset.refusal();
   const ran = refusal === null && plan.groups.length > 0 ? await runPlan(request) : null;
   const report = ran?.report ?? null;
-  if (report !== null) await dataset.refresh(null, touchedPaths(plan, report));
+  if (ran !== null) await dataset.refresh(null, touchedPaths(plan, ran));
   const after = countFiles(dataset, plan);
   const kind = report?.kind ?? (refusal === null ? "nothing_to_do" : "refused");
   const recovered = ran?.recovered ?? [];
   return { kind, reason: refusal ?? report?.reason ?? null, report, recovered, ...after };
 }
 
-function runPlan({ deps, dataset, plan, ...rest }: ExecuteRequest): Promise<{
+interface Ran {
   readonly report: RunReport;
   readonly recovered: readonly RecoveredGroup[];
-}> {
+}
+
+function runPlan({ deps, dataset, plan, ...rest }: ExecuteRequest): Promise<Ran> {
   const { classes } = mergeClasses(dataset.schemaClasses(), plan.policy.allow);
   return maintain({ ports: deps.ports, root: dataset.root, workspace: dataset.workspace }, async (held) => {
     const report = await executePlan({
@@ -94,9 +96,14 @@ function classOf(file: DataFile | undefined): string | null {
 }
 
 /** Files whose times our own links and renames changed. */
-function touchedPaths(plan: Plan, report: RunReport): readonly string[] {
+function touchedPaths(plan: Plan, { report, recovered }: Ran): readonly string[] {
   const sources = plan.groups.flatMap((group) => group.inputs.map((file) => file.path));
-  return [...sources, ...report.records.flatMap((record) => record.outputs.map((output) => output.path))];
+  const earlier = touchedBy(recovered);
+  return [
+    ...sources,
+    ...earlier,
+    ...report.records.flatMap((record) => record.outputs.map((output) => output.path)),
+  ];
 }
 
 function countFiles(dataset: OpenDataset, plan: Plan): Pick<Executed, "afterFileCount" | "afterTotalBytes"> {

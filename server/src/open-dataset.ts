@@ -18,9 +18,9 @@ import type { Inventory, InventoryChange } from "./inventory.ts";
 import { JudgeTimer } from "./judge-timer.ts";
 import { maintain, type Ports } from "./maintain.ts";
 import { makePlan, planIdOf } from "./planning.ts";
-import { filterFiles, presentHistogram, presentPartitions } from "./present.ts";
+import { filterFiles, presentHistogram, presentPartitions, presentRecovered } from "./present.ts";
 import type { DatasetStats, DatasetSummary, WireWatchState } from "./protocol.ts";
-import type { RecoveredGroup } from "./recover.ts";
+import { type RecoveredGroup, touchedBy } from "./recover.ts";
 import { createRunQueue, type RunQueue } from "./run-queue.ts";
 import { learnedRatio, listRuns, type RunFacts } from "./runs.ts";
 import type { Watch, WatchEvents, Watcher } from "./watcher.ts";
@@ -166,7 +166,7 @@ export class OpenDataset {
       return;
     }
     await this.learn();
-    await this.refresh();
+    await this.refresh(null, touchedBy(this.recovered));
   }
 
   /** Originals of earlier runs that a run of this policy deletes before it begins. */
@@ -245,7 +245,7 @@ export class OpenDataset {
       watch: this.watchState,
       running: this.running,
       interruptedGroups: this.interruptedGroups,
-      recovered: this.recovered,
+      recovered: this.recovered.map(presentRecovered),
       warnings: this.warnings(),
     };
   }
@@ -341,8 +341,9 @@ export class OpenDataset {
   private warnings(): readonly string[] {
     const foreign = this.inventory.foreign.map(refusalText);
     const groups = this.interruptedGroups;
-    const interrupted =
-      groups === 0 ? [] : [`${groups} groups of an interrupted run wait for \`tamp recover ${this.root}\``];
+    const waiting =
+      groups === 1 ? "1 group of an interrupted run waits" : `${groups} groups of interrupted runs wait`;
+    const interrupted = groups === 0 ? [] : [`${waiting} for \`tamp recover ${this.root}\``];
     return [...foreign, ...interrupted, ...this.inventory.warnings];
   }
 

@@ -12,7 +12,16 @@ import {
   SIZE_BUCKETS,
 } from "@tamp/core";
 import { invalid, type ParamReader } from "./check.ts";
-import type { DatasetStats, Page, RunGroup, WireFile, WireGroup, WirePartition } from "./protocol.ts";
+import type {
+  DatasetStats,
+  Page,
+  RunGroup,
+  WireFile,
+  WireGroup,
+  WirePartition,
+  WireRecovered,
+} from "./protocol.ts";
+import type { RecoveredGroup } from "./recover.ts";
 import type { GroupReport } from "./run.ts";
 
 /** Domain values as the wire shows them: every field written out, so that the domain may change on its own. */
@@ -102,6 +111,11 @@ export function presentPartitions(
 export function presentRunGroup(group: GroupReport): RunGroup {
   const { partition, kind, reason, inputs, inputBytes, outputs } = group;
   return { partition, kind, inputs, inputBytes, outputs, ...(reason === null ? {} : { reason }) };
+}
+
+export function presentRecovered(recovered: RecoveredGroup): WireRecovered {
+  const { runId, group, action, detail, duplicateWindowMs } = recovered;
+  return { runId, group, action, detail, duplicateWindowMs };
 }
 
 /** `{at_target: 3, unsettled: 1}` */

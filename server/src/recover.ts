@@ -20,6 +20,12 @@ export interface RecoveredGroup {
   readonly detail: string;
   /** At most this long did rows stand in both old and new files, from the interrupted swap to now. */
   readonly duplicateWindowMs: number;
+  /** Live files whose ctime our links and renames changed. */
+  readonly paths: readonly string[];
+}
+
+export function touchedBy(recovered: readonly RecoveredGroup[]): readonly string[] {
+  return recovered.flatMap((group) => group.paths);
 }
 
 export interface RecoveryContext {
@@ -53,6 +59,7 @@ async function recoverGroup(context: RecoveryContext, found: FoundJournal): Prom
     action,
     detail,
     duplicateWindowMs,
+    paths: found.kind === "journal" ? pathsOf(found.record) : [],
   });
   if (found.kind === "damaged") return tell("quarantine", `${found.folder.journal}: ${found.reason}`);
   if (found.kind === "none") {
@@ -80,6 +87,10 @@ async function recoverGroup(context: RecoveryContext, found: FoundJournal): Prom
   } catch (error) {
     return tell("quarantine", error instanceof Error ? error.message : String(error));
   }
+}
+
+function pathsOf({ sources, outputs }: JournalRecord): readonly string[] {
+  return [...sources, ...outputs].map((file) => file.path);
 }
 
 /** A crash between the last record and the end of its cleaning leaves links that keep the disk from being freed. */

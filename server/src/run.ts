@@ -1,20 +1,12 @@
 import { dirname, join } from "node:path";
-import {
-  type FileGroup,
-  findDrift,
-  formatSize,
-  isAtRest,
-  type JournalRecord,
-  type Plan,
-  type Policy,
-} from "@tamp/core";
+import { type FileGroup, findDrift, isAtRest, type JournalRecord, type Plan } from "@tamp/core";
 import type { Engine, EngineLimits, KeyValue, RunningEngine } from "./engine.ts";
-import { TampError } from "./errors.ts";
 import { type ReadableJournal, readableOf, readJournals } from "./journal.ts";
 import type { Maintenance } from "./maintain.ts";
 import { mapLimit } from "./map-limit.ts";
 import { refuseSharedPartitions } from "./neighbours.ts";
-import { type PurgedRun, purgeRuns } from "./purge.ts";
+import type { PurgedRun } from "./purge.ts";
+import { makeRoom } from "./room.ts";
 import { type GroupOutcome, type Phase, type PublishedOutput, runGroup } from "./run-group.ts";
 import type { Checker } from "./validate.ts";
 import { groupFolder, runFolder } from "./workspace.ts";
@@ -81,10 +73,9 @@ export async function executePlan(request: RunRequest): Promise<RunReport> {
     (await request.refusalOf(remaining)) ??
     (await driftOf(held, remaining));
   if (refusal !== null) return run.report("refused", refusal, begin);
-  const { purged, refusal: full } = await makeRoom(held, plan.policy, remaining);
-  run.purged = purged;
-  if (full !== null) return run.report("refused", full, begin);
-  await checkSpace(held, plan, remaining);
+  const room = await makeRoom(held, plan, remaining);
+  if (room.kind === "refused") return run.report("refused", room.reason, begin);
+  run.purged = room.purged;
   await held.fs.mkdir(runFolder(held.workspace, run.runId));
   await held.fs.sync(dirname(runFolder(held.workspace, run.runId)));
   const checker = request.createChecker(request.limits.deadlineMs);
@@ -118,24 +109,11 @@ function finishedRefusal(
   published: ReadonlyMap<number, string>,
   remaining: readonly FileGroup[],
 ): string | null {
-  const [runId] = published.values();
-  return remaining.length > 0 || runId === undefined ? null : `run ${runId} has carried out this plan`;
-}
-
-/** Deletes what is past its retention, and refuses what would not fit below the bound on retained originals. */
-async function makeRoom(
-  held: Maintenance,
-  { retentionMs, maxRetainedBytes }: Policy,
-  groups: readonly FileGroup[],
-): Promise<{ readonly purged: readonly PurgedRun[]; readonly refusal: string | null }> {
-  const incomingBytes = groups.reduce((sum, group) => sum + group.inputBytes, 0);
-  const retention = { retentionMs, maxRetainedBytes };
-  const { runs, retainedBytes } = await purgeRuns(held, { kind: "due", retention, incomingBytes }, false);
-  if (maxRetainedBytes === null || retainedBytes + incomingBytes <= maxRetainedBytes)
-    return { purged: runs, refusal: null };
-  const [incoming, retained, most] = [incomingBytes, retainedBytes, maxRetainedBytes].map(formatSize);
-  const refusal = `the run would keep ${incoming} of originals beside the ${retained} of earlier runs, and at most ${most} may be kept: plan less, raise --max-retained, or purge earlier runs`;
-  return { purged: runs, refusal };
+  const runs = [...new Set(published.values())];
+  if (remaining.length > 0 || runs.length === 0) return null;
+  return runs.length === 1
+    ? `run ${runs[0]} has carried out this plan`
+    : `the runs ${runs.join(", ")} have carried out this plan`;
 }
 
 /**
@@ -169,24 +147,6 @@ async function driftOf(held: Maintenance, groups: readonly FileGroup[]): Promise
   const what = first.kind === "missing" ? "is gone" : `has another ${first.what}`;
   const more = drift.length > 1 ? ` (and ${drift.length - 1} more files)` : "";
   return `the plan is stale: ${first.path} ${what}${more}; make a new plan`;
-}
-
-/** The outputs stand beside the originals until these are purged. */
-async function checkSpace(
-  { fs, workspace }: Maintenance,
-  { groups, estimate }: Plan,
-  remaining: readonly FileGroup[],
-): Promise<void> {
-  const bytesOf = (some: readonly FileGroup[]): number =>
-    some.reduce((sum, group) => sum + group.inputBytes, 0);
-  const needed = Math.ceil(estimate.neededBytes * (bytesOf(remaining) / Math.max(1, bytesOf(groups))));
-  const free = await fs.freeBytes(workspace.folder);
-  if (needed <= free) return;
-  throw new TampError(
-    "NotEnoughSpace",
-    `the run needs about ${formatSize(needed)} beside the originals and ${formatSize(free)} are free`,
-    { hint: "free space, or plan less with --partition or --max-bytes" },
-  );
 }
 
 const NOT_BEGUN: GroupOutcome = { kind: "cancelled", reason: "cancelled before it began" };

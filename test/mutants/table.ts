@@ -8,7 +8,7 @@ const HEAD = "| mutant | breaks | what it does | in | killed by |\n|---|---|---|
 export function withTable(
   readme: string,
   mutants: readonly Mutant[],
-  killers: ReadonlyMap<string, TestName>,
+  killers: ReadonlyMap<string, TestName | null>,
 ): string {
   const rows = mutants.map((mutant) => rowOf(mutant, killers.get(mutant.name) ?? null));
   return `${readme.slice(0, readme.indexOf(BEGIN))}${BEGIN}\n${HEAD}\n${rows.join("\n")}\n`;

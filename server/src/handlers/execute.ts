@@ -4,7 +4,7 @@ import { TampError } from "../errors.ts";
 import { type Executed, execute } from "../execute.ts";
 import type { OpenDataset } from "../open-dataset.ts";
 import { readPlanDocument } from "../plan-document.ts";
-import { presentRunGroup } from "../present.ts";
+import { presentRecovered, presentRunGroup } from "../present.ts";
 import type { RunResult, WireCanonicalStats, WireEstimate } from "../protocol.ts";
 import { type HandlerContext, requireTrust } from "./context.ts";
 import { rootOf } from "./datasets.ts";
@@ -133,7 +133,7 @@ function presentRun({ dataset, plan, planId, engine, executed, durationMs, estim
     phases: roundAll(report?.phases ?? { pin: 0, rewrite: 0, validate: 0, sync: 0, publish: 0 }),
     duplicateWindowMs: report?.duplicateWindowMs ?? 0,
     estimate,
-    recovered,
+    recovered: recovered.map(presentRecovered),
     purged: report?.purged ?? [],
     ...(reason === null ? {} : { reason }),
   };

@@ -1,7 +1,9 @@
 import { invalid, type ParamReader } from "../check.ts";
 import { type Maintenance, maintain } from "../maintain.ts";
+import { presentRecovered } from "../present.ts";
 import type { PurgeResult, RecoverResult, UndoResult, WireRun } from "../protocol.ts";
 import { type PurgeRequest, purgeRuns } from "../purge.ts";
+import { touchedBy } from "../recover.ts";
 import { listRuns, type RunFacts } from "../runs.ts";
 import { undoRun } from "../undo.ts";
 import { locateWorkspace } from "../workspace.ts";
@@ -30,22 +32,24 @@ export async function undo(context: HandlerContext): Promise<UndoResult> {
     recovered: held.recovered,
   }));
   const { kind, restored, withdrawn, duplicateWindowMs, reason } = undone;
-  await context.daemon.dataset(rootOf(context.params)).refresh(null, [...restored, ...withdrawn]);
+  const touched = [...restored, ...withdrawn, ...touchedBy(recovered)];
+  await context.daemon.dataset(rootOf(context.params)).refresh(null, touched);
   return {
     kind,
     runId: undone.runId,
     restoredFiles: restored.length,
     withdrawnFiles: withdrawn.length,
     duplicateWindowMs,
-    recovered,
+    recovered: recovered.map(presentRecovered),
     ...(reason === undefined ? {} : { reason }),
   };
 }
 
 export async function recover(context: HandlerContext): Promise<RecoverResult> {
   requireTrust(context, "nothing was recovered");
-  const groups = await maintained(context, async (held) => [...held.recovered]);
-  await context.daemon.dataset(rootOf(context.params)).refresh();
+  const recovered = await maintained(context, async (held) => held.recovered);
+  await context.daemon.dataset(rootOf(context.params)).refresh(null, touchedBy(recovered));
+  const groups = recovered.map(presentRecovered);
   const quarantined = groups.some((group) => group.action === "quarantine");
   return { kind: groups.length === 0 ? "nothing_to_do" : quarantined ? "quarantined" : "recovered", groups };
 }
@@ -72,7 +76,7 @@ export async function purge(context: HandlerContext): Promise<PurgeResult> {
     purgedFiles: sum(gone.map(({ files }) => files)),
     purgedBytes: sum(gone.map(({ bytes }) => bytes)),
     retainedBytes,
-    recovered,
+    recovered: recovered.map(presentRecovered),
     ...(refused ? { reason: `run ${first.runId} keeps its originals: ${first.reason}` } : {}),
   };
 }
