@@ -45,6 +45,7 @@ export async function takeLock(request: LockRequest): Promise<Lock> {
   // Nothing is written where somebody holds the lock for certain.
   const holder = await holderOf(request, path);
   if (holder !== null) throw lockedBy(holder, path, owner);
+  let taken = false;
   try {
     await fs.writeNew(temp, `${JSON.stringify(owner)}\n`).catch((error: unknown) => {
       throw unwritable(path, error);
@@ -52,13 +53,18 @@ export async function takeLock(request: LockRequest): Promise<Lock> {
     const own = { temp, made: await fs.lstat(temp) };
     let claimant: LockOwner | null = null;
     for (let attempt = 0; attempt < 3; attempt += 1) {
-      if (await tryLink(fs, own, path)) return await begin(request, heldLock(fs, path, nonce, own));
+      if (await tryLink(fs, own, path)) {
+        const lock = await begin(request, heldLock(fs, path, nonce, own));
+        taken = true;
+        return lock;
+      }
       claimant = await removeStale(request, own);
     }
     if (claimant !== null) throw lockedBy(claimant, path, owner);
     throw new TampError("Locked", `${root} is being maintained by another process`, { hint: "try again" });
   } finally {
-    if (!(await discard(fs, temp))) abandoned.add(nonce);
+    const gone = await discard(fs, temp);
+    if (!gone && !taken) abandoned.add(nonce);
   }
 }
 
@@ -258,6 +264,8 @@ function heldLock(fs: PublicationFs, path: string, nonce: string, own: OwnFile):
     async release() {
       try {
         if (await isLinked(fs, own, path)) await unlinkIfPresent(fs, path);
+        // Where it could not be removed as soon as the lock was taken.
+        await unlinkIfPresent(fs, own.temp);
       } catch {
         // What was done under the lock stands, and is what shall be answered.
         abandoned.add(nonce);

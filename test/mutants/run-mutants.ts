@@ -2,6 +2,7 @@ import { type Mutant, TESTS } from "./mutant.ts";
 
 const PUBLISH = "server/src/publish.ts";
 const RUN = "server/src/run.ts";
+const ROOM = "server/src/room.ts";
 const GROUP = "server/src/run-group.ts";
 const LOCK = "server/src/lock.ts";
 const PROCESSES = "server/src/processes.ts";
@@ -95,9 +96,9 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     name: "space-unchecked",
     of: "retention",
     what: "a run begins that needs more space than is free",
-    file: RUN,
-    find: "if (needed <= free) return;",
-    replace: "if (needed >= 0 || free >= 0) return;",
+    file: ROOM,
+    find: "  await checkSpace(held, neededBytes, freedBytes);\n",
+    replace: "",
     tests: [guards],
   },
   {
@@ -105,8 +106,17 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     of: "retention",
     what: "a run begins that would keep more originals than may be kept",
     file: RUN,
-    find: 'if (full !== null) return run.report("refused", full, begin);',
+    find: 'if (room.kind === "refused") return run.report("refused", room.reason, begin);\n  run.purged = room.purged;\n',
     replace: "",
+    tests: [guards, history],
+  },
+  {
+    name: "purged-before-it-fits",
+    of: "retention",
+    what: "originals are purged for a run that is refused",
+    file: ROOM,
+    find: "const due = await purgeRuns(held, request, true);",
+    replace: "const due = await purgeRuns(held, request, false);",
     tests: [guards, history],
   },
   {
@@ -244,7 +254,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     of: "I7",
     what: "a lock is removed without its owner being dead",
     file: LOCK,
-    find: "if (!(await processes.isDead(judged))) throw lockedBy(judged, path, await processes.self());",
+    find: "if (!(await isOver(processes, judged))) throw lockedBy(judged, path, await processes.self());",
     replace: "",
     tests: [lock],
   },
@@ -253,7 +263,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     of: "I7",
     what: "the claim of a living contender is taken over",
     file: LOCK,
-    find: "if (claimant === null || !(await processes.isDead(claimant))) return claimant;",
+    find: "if (claimant === null || !(await isOver(processes, claimant))) return claimant;",
     replace: "if (claimant === null) return claimant;",
     tests: [lock],
   },

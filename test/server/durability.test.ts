@@ -5,6 +5,22 @@ import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { nodeFs, type PublicationFs } from "../../server/src/fs.ts";
 import { maintain } from "../../server/src/maintain.ts";
+import { explore, newTally, record } from "../support/crash-explorer.ts";
+import { truthOf } from "../support/crash-oracle.ts";
+import { randomOf } from "../support/dice.ts";
+import { fileText } from "../support/memory-engine.ts";
+import {
+  createFile,
+  type Disk,
+  type FileNode,
+  find,
+  GO,
+  giveFile,
+  renameFile,
+  syncPath,
+  writeFile,
+} from "../support/memory-fs.ts";
+import { diskWith, ROOT, USERS } from "../support/memory-machine.ts";
 import { testPorts } from "../support/ports.ts";
 
 let folder: string;
@@ -97,3 +113,59 @@ it.each([null, "elsewhere/deep", "data/.tamp"])(
     expect(left).toEqual([]);
   },
 );
+
+/** Somebody else replaces a file by a rename, durably; answers the new one. */
+function slipIn(disk: Disk, path: string): readonly [number, FileNode] {
+  const { onChange } = disk;
+  disk.onChange = () => {};
+  createFile(disk, "/d/guest");
+  writeFile(disk, "/d/guest", fileText(["guest"]));
+  giveFile(disk, "/d/guest", USERS);
+  syncPath(disk, "/d/guest");
+  renameFile(disk, "/d/guest", path);
+  for (const each of ["/d", dirname(path)]) syncPath(disk, each);
+  disk.onChange = onChange;
+  const inode = find(disk, path) ?? 0;
+  return [inode, disk.nodes.get(inode) as FileNode];
+}
+
+it("a file that slips in as a source is retired has a name after every power cut", async () => {
+  const path = `${ROOT}/b.parquet`;
+  const image = diskWith({ "a.parquet": ["a"], "b.parquet": ["b"] });
+  const before = truthOf(image);
+  let truth = before;
+  let disk: Disk | null = null;
+  const groups = [{ inputs: ["a.parquet", "b.parquet"], outputRows: [2] }];
+  const { moments } = await record(
+    image,
+    { kind: "run", groups },
+    {
+      boot: 1,
+      pid: 10,
+      truth: () => truth,
+      onMachine: (machine) => {
+        disk = machine.disk;
+      },
+      gate: (call, from) => {
+        if (call !== "rename" || from !== path || disk === null) return GO;
+        const kept = new Map([...before.kept].filter(([inode]) => inode !== find(image, path)));
+        const [inode, { text, mtime }] = slipIn(disk, path);
+        truth = {
+          ...before,
+          sure: new Set(["a"]),
+          loose: new Set(["b"]),
+          guests: new Set(["guest"]),
+          kept: kept.set(inode, { text, mtime }),
+          originals: null,
+          mayQuarantine: true,
+        };
+        return GO;
+      },
+    },
+  );
+  expect(truth).not.toBe(before);
+  const tally = newTally();
+  const exploration = { mode: "renames_whole", crashes: 1, cutsPerMoment: 100, locks: false } as const;
+  await explore(moments, { ...exploration, random: randomOf(1) }, tally);
+  expect(tally.states).toBeGreaterThan(100);
+});

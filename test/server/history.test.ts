@@ -259,7 +259,7 @@ describe("a run that was published in part", () => {
     expect((await runsOf(client, root)).map(({ state }) => state)).toEqual(["published", "partly_published"]);
     const third = await execute();
     expect(third).toMatchObject({ kind: "refused" });
-    expect(third.reason).toContain("has carried out this plan");
+    expect(third.reason).toContain(`${first.runId}, ${second.runId} have carried out this plan`);
     for (const runId of [second.runId, first.runId])
       expect(await client.request("tamp/undo", { dataset: root })).toMatchObject({ kind: "undone", runId });
     expect((await execute()).kind).toBe("published");

@@ -5,13 +5,14 @@ import {
   createFile,
   type Disk,
   find,
+  giveFile,
   type Image,
   renameFile,
   syncPath,
   unlinkFile,
   writeFile,
 } from "./memory-fs.ts";
-import { ROOT } from "./memory-machine.ts";
+import { ROOT, USERS } from "./memory-machine.ts";
 
 /** What the meddling draws from and writes down into. */
 export interface Meddled {
@@ -31,32 +32,49 @@ export function newRows(script: Meddled): readonly string[] {
   });
 }
 
-/** Somebody else changes the dataset, durably and at once. Answers what holds from then on. */
+/** Somebody else changes some file of the dataset. Answers what holds from then on. */
 export function meddle(script: Meddled, disk: Disk, truth: Truth): Truth {
   const { dice, lines, meddled } = script;
-  const files = [...listedFiles(disk).keys()];
-  const path = dice.pick(files);
+  const path = dice.pick([...listedFiles(disk).keys()]);
   const kind = meddled ? dice.pick(["arrive", "replace", "remove", "rewrite"] as const) : "arrive";
-  const folder = path.slice(0, path.lastIndexOf("/") + 1);
-  const name = kind === "arrive" ? `${folder}guest${script.row}.parquet` : path;
+  const name =
+    kind === "arrive" ? `${path.slice(0, path.lastIndexOf("/") + 1)}guest${script.row}.parquet` : path;
   const rows = newRows(script);
   lines.push(`  somebody else: ${kind} ${name} ${kind === "remove" ? "" : rows.join(" ")}`);
-  const old = { inode: find(disk, `${ROOT}/${name}`), rows: kind === "arrive" ? [] : rowsAt(disk, name) };
-  change(disk, kind, `${ROOT}/${name}`, fileText(rows));
-  const after = { inode: find(disk, `${ROOT}/${name}`), rows: kind === "remove" ? [] : rows };
-  return kind === "arrive" ? withArrival(truth, disk, name, rows) : withMeddling(truth, disk, old, after);
+  return interfere(disk, truth, { kind, path: name, rows });
 }
 
-type Meddling = "arrive" | "replace" | "remove" | "rewrite";
+/** What somebody else does to a name below the root, durably and at once. */
+export interface Interference {
+  readonly kind: "arrive" | "replace" | "remove" | "rewrite";
+  readonly path: string;
+  readonly rows: readonly string[];
+}
 
-function change(disk: Disk, kind: Meddling, path: string, text: string): void {
+/** Answers what holds from then on. No process could die in the middle of it. */
+export function interfere(disk: Disk, truth: Truth, interference: Interference): Truth {
+  const { kind, path } = interference;
+  const { onChange } = disk;
+  disk.onChange = () => {};
+  const old = { inode: find(disk, `${ROOT}/${path}`), rows: kind === "arrive" ? [] : rowsAt(disk, path) };
+  change(disk, interference);
+  const after = { inode: find(disk, `${ROOT}/${path}`), rows: kind === "remove" ? [] : interference.rows };
+  disk.onChange = onChange;
+  return kind === "arrive"
+    ? withArrival(truth, disk, path, interference.rows)
+    : withMeddling(truth, disk, old, after);
+}
+
+function change(disk: Disk, { kind, path: name, rows }: Interference): void {
+  const path = `${ROOT}/${name}`;
   const folder = path.slice(0, path.lastIndexOf("/"));
   if (kind === "remove") unlinkFile(disk, path);
-  else if (kind === "rewrite") writeFile(disk, path, text);
+  else if (kind === "rewrite") writeFile(disk, path, fileText(rows));
   else {
-    const temp = `/d/guest`;
+    const temp = "/d/guest";
     createFile(disk, temp);
-    writeFile(disk, temp, text);
+    writeFile(disk, temp, fileText(rows));
+    giveFile(disk, temp, USERS);
     renameFile(disk, temp, path);
     syncPath(disk, "/d");
   }

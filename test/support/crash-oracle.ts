@@ -1,7 +1,7 @@
 import type { JournalRecord } from "@tamp/core";
 import { rowsOf } from "./memory-engine.ts";
 import { type FileNode, find, type Image, type Node } from "./memory-fs.ts";
-import { HOME, type Outcome, ROOT } from "./memory-machine.ts";
+import { HOME, type Outcome, ROOT, USERS } from "./memory-machine.ts";
 
 /** What must hold of a dataset, whatever happens to the process and to the power. */
 export interface Truth {
@@ -80,13 +80,14 @@ export function problemNow(image: Image, truth: Truth): string | null {
   return problemOfKept(image, truth);
 }
 
-/** Rows of the listed files, or which of them is not whole. */
+/** Rows of the listed files, or which of them is not whole or not as readable as its sources. */
 function rowCounts(listed: ReadonlyMap<string, Listed>): ReadonlyMap<string, number> | string {
   const counts = new Map<string, number>();
   for (const [path, { node }] of listed) {
     if (!path.endsWith(".parquet")) continue;
     const rows = rowsOf(node.text);
     if (rows === null) return `${path} is listed and not whole: ${JSON.stringify(node.text)}`;
+    if (node.mode !== USERS.mode || node.uid !== USERS.uid) return `${path} has another mode or owner`;
     for (const row of rows) counts.set(row, (counts.get(row) ?? 0) + 1);
   }
   return counts;

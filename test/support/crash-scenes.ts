@@ -7,10 +7,11 @@ import {
   record,
   Violation,
 } from "./crash-explorer.ts";
-import { problemAtRest, problemNow, type Truth, truthOf } from "./crash-oracle.ts";
+import { type Interference, interfere } from "./crash-meddling.ts";
+import { listedFiles, problemAtRest, problemNow, type Truth, truthOf } from "./crash-oracle.ts";
 import { randomOf } from "./dice.ts";
-import { find, type Gate, type Image } from "./memory-fs.ts";
-import { diskWith, type Operation, type PlannedGroup, ROOT } from "./memory-machine.ts";
+import { find, type Gate, GO, type Image } from "./memory-fs.ts";
+import { diskWith, type Machine, type Operation, type PlannedGroup, ROOT } from "./memory-machine.ts";
 
 /** A small run, or the undo or purge of it, of which every crash is tried. */
 export interface Scene {
@@ -57,6 +58,72 @@ export async function exploreFaults(scene: Scene, fault: Fault, given: SceneExpl
     await explore(marked, { locks: false, random: randomOf(nth), ...given }, tally);
   }
   return tally.states;
+}
+
+/** Whose name somebody else takes, writes to or deletes. */
+export interface Meddling {
+  readonly kind: Interference["kind"];
+  /** `new`: a name that nobody else uses. */
+  readonly of: "source" | "output" | "new";
+}
+
+/**
+ * Before every call of the scene in turn somebody else interferes with a name; then the process goes on, ends, or dies.
+ */
+export async function exploreMeddling(
+  scene: Scene,
+  { kind, of }: Meddling,
+  given: SceneExploration,
+): Promise<number> {
+  const tally = newTally();
+  const stage = await stageOf(scene, given.mode);
+  const { calls, end } = await playScene(stage);
+  const published = [...listedFiles(stage.image).keys(), ...listedFiles(end).keys()];
+  const output = published.find((path) => path.includes("compacted-")) ?? "";
+  const meddling = { kind, path: { source: "g0s0.parquet", output, new: "guest.parquet" }[of] };
+  for (let nth = 1; nth <= calls; nth += 1) {
+    const { moments, met } = await playMeddled(stage, nth, meddling);
+    const told = `\n  ${kind} ${meddling.path} before call ${nth}`;
+    const marked = moments
+      .slice(met)
+      .map((moment): Moment => ({ ...moment, trail: `${told}${moment.trail}` }));
+    await explore(marked, { locks: false, random: randomOf(nth), ...given }, tally);
+  }
+  return tally.states;
+}
+
+/** `met`: index of the first moment after the interference. */
+async function playMeddled(
+  { image, truth: before, operation }: Stage,
+  nth: number,
+  { kind, path }: Pick<Interference, "kind" | "path">,
+): Promise<{ readonly moments: readonly Moment[]; readonly met: number }> {
+  let truth = before;
+  let machine: Machine | null = null;
+  let calls = 0;
+  const gate: Gate = () => {
+    calls += 1;
+    const takesName = kind === "arrive" || kind === "replace";
+    const meets =
+      machine !== null && calls === nth && (takesName || find(machine.disk, `${ROOT}/${path}`) !== null);
+    if (machine !== null && meets) {
+      truth = interfere(machine.disk, truth, { kind, path, rows: ["guest1", "guest2"] });
+      machine.disk.onChange();
+    }
+    return GO;
+  };
+  const onMachine = (lent: Machine): void => {
+    machine = lent;
+  };
+  const { moments } = await record(image, operation, {
+    boot: 1,
+    pid: 10,
+    truth: () => truth,
+    gate,
+    onMachine,
+  });
+  const met = moments.findIndex((moment) => moment.truth !== before);
+  return { moments, met: met < 0 ? moments.length : met };
 }
 
 export interface Fault {

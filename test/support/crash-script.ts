@@ -113,12 +113,8 @@ async function playOperation(script: Script, point: Point): Promise<Point> {
   let machine: Machine | null = null;
   const act = (): void => {
     if (machine === null) return;
-    const { disk } = machine;
-    const { onChange } = disk;
-    disk.onChange = () => {};
-    truth = meddle(script, disk, truth);
-    disk.onChange = onChange;
-    onChange();
+    truth = meddle(script, machine.disk, truth);
+    machine.disk.onChange();
   };
   tally.lastPid += 1;
   const { moments, end } = await record(point.image, operation, {

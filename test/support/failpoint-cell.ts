@@ -13,6 +13,7 @@ import {
 import {
   type CellFolder,
   flagsOf,
+  groupCountOf,
   isPurging,
   makeCell,
   policyOf,
@@ -76,6 +77,7 @@ export async function runCell(request: CellRequest): Promise<CellResult> {
     const told = await (request.by === "command" ? command(request, cell, begin) : ask(request, cell, begin));
     const withArrival = { ...known, arrived: arrivedIn(cell) };
     const problems = [...told.problems, ...(await lostRows(withArrival))];
+    if (fault === null && withArrival.arrived.size === 0) problems.push("nothing arrived in the middle");
     problems.push(...(await disagreements(withArrival, told)));
     lane.arming.disarm();
     problems.push(...(await afterwards(request, cell, withArrival)));
@@ -95,6 +97,7 @@ async function prepare({ lane, scenario }: CellRequest, cell: CellFolder): Promi
   const { client } = lane.healthy;
   const planId = await openAndPlan(client, scenario, cell);
   const { groups } = await client.request("tamp/plan/document", { planId });
+  if (groups.length !== groupCountOf(scenario)) throw new Error(`the plan has ${groups.length} groups`);
   const known = {
     root: cell.root,
     workspace: cell.workspace,

@@ -100,16 +100,23 @@ export const SCENARIOS: readonly Scenario[] = [
 
 const ROWS = 20;
 
-const LAYOUTS: Readonly<
-  Record<
-    Scenario["layout"],
-    { readonly policy: WirePolicy; readonly folders: readonly string[]; readonly filesEach: number }
-  >
-> = {
-  one_group: { policy: {}, folders: [""], filesEach: 12 },
-  five_groups: { policy: { targetRows: 5 * ROWS }, folders: [""], filesEach: 25 },
-  partitioned: { policy: {}, folders: ["p=1", "p=2", "p=3/q=a"], filesEach: 5 },
+interface Layout {
+  readonly policy: WirePolicy;
+  readonly folders: readonly string[];
+  readonly filesEach: number;
+  /** That the plan must have. */
+  readonly groups: number;
+}
+
+const LAYOUTS: Readonly<Record<Scenario["layout"], Layout>> = {
+  one_group: { policy: {}, folders: [""], filesEach: 12, groups: 1 },
+  five_groups: { policy: { targetRows: 5 * ROWS }, folders: [""], filesEach: 25, groups: 5 },
+  partitioned: { policy: {}, folders: ["p=1", "p=2", "p=3/q=a"], filesEach: 5, groups: 3 },
 };
+
+export function groupCountOf({ layout }: Scenario): number {
+  return LAYOUTS[layout].groups;
+}
 
 /** Whether originals may go for good. */
 export function isPurging({ operation, prepare }: Scenario): boolean {
@@ -135,12 +142,6 @@ export interface Template {
   readonly folder: string;
   /** What arrives in the middle. */
   readonly arrival: string;
-}
-
-const GROUPS: Readonly<Record<Scenario["layout"], number>> = { one_group: 1, five_groups: 5, partitioned: 3 };
-
-export function groupCountOf({ layout }: Scenario): number {
-  return GROUPS[layout];
 }
 
 export function makeTemplate({ layout }: Scenario): Template {

@@ -38,7 +38,7 @@ export const FAILPOINTS: readonly Role[] = [
   { role: "home-runs", what: "runs beside a root that was given another workspace", verbs: ["stat"] },
   { role: "runs", what: "folder of all runs", verbs: ["create", "stat", "list", "sync"] },
   { role: "run", what: "folder of one run", verbs: ["create", "list", "sync"] },
-  { role: "group", what: "folder of one group", verbs: ["create", "sync", "list"] },
+  { role: "group", what: "folder of one group", verbs: ["create", "sync", "list"], onFailure: ["stat"] },
   { role: "journal", what: "record of one group", verbs: ["rename", "read"] },
   { role: "unfinished-journal", what: "record before it has its name", verbs: ["write", "torn", "unlink"] },
   { role: "pin", what: "link to a source for the engine", verbs: ["link", "stat", "unlink"] },
@@ -72,10 +72,18 @@ interface Role {
   readonly role: string;
   readonly what: string;
   readonly verbs: readonly string[];
+  /** Verbs that nothing but an earlier failure leads to. */
+  readonly onFailure?: readonly string[];
 }
 
-export function failpointNames(): readonly string[] {
+/** Those that a run without any failure passes in one of the scenarios. */
+export function plainFailpoints(): readonly string[] {
   return FAILPOINTS.flatMap(({ role, verbs }) => verbs.map((verb) => `${role}.${verb}`));
+}
+
+export function allFailpoints(): readonly string[] {
+  const rare = FAILPOINTS.flatMap(({ role, onFailure = [] }) => onFailure.map((verb) => `${role}.${verb}`));
+  return [...plainFailpoints(), ...rare];
 }
 
 /** `kill`: SIGKILL of the whole process group. The others reject the call. */

@@ -206,6 +206,11 @@ export function createFile(disk: Disk, path: string): void {
   rename(disk, [{ folder, name, inode }]);
 }
 
+/** Gives a file another mode and owner. */
+export function giveFile(disk: Disk, path: string, given: Pick<FileNode, "mode" | "uid">): void {
+  update(disk, fileAt(disk, "chmod", path)[0], given);
+}
+
 /** Replaces a file's bytes in place. */
 export function writeFile(disk: Disk, path: string, text: string): void {
   const [inode] = fileAt(disk, "write", path);

@@ -13,10 +13,10 @@ import {
   type Disk,
   diskOf,
   emptyImage,
-  type FileNode,
   find,
   type Gate,
   GO,
+  giveFile,
   type Image,
   imageOf,
   makeFolder,
@@ -82,6 +82,9 @@ export function bootMachine(
 /** Path below the root → its rows. */
 export type Dataset = Readonly<Record<string, readonly string[]>>;
 
+/** Mode and owner of the dataset's files: what is published must have the same. */
+export const USERS = { mode: 0o640, uid: 1000 };
+
 /** A dataset that has been on the disk for long. */
 export function diskWith(dataset: Dataset): Image {
   const disk = diskOf(emptyImage());
@@ -94,8 +97,7 @@ export function diskWith(dataset: Dataset): Image {
     }
     createFile(disk, `${ROOT}/${path}`);
     writeFile(disk, `${ROOT}/${path}`, fileText(rows));
-    const inode = find(disk, `${ROOT}/${path}`) as number;
-    disk.nodes.set(inode, { ...(disk.nodes.get(inode) as FileNode), mode: 0o640, uid: 1000 });
+    giveFile(disk, `${ROOT}/${path}`, USERS);
   }
   settle(disk);
   return imageOf(disk);
