@@ -473,3 +473,26 @@ describe("of many contenders", () => {
     }
   });
 });
+
+describe("a lock whose files could not be removed", () => {
+  it("is held all the same where its own file stayed, and leaves nothing once it is released", async () => {
+    const fs = failingFs("unlink", 1, "EIO");
+    const lock = await takeLock({ fs, processes: hostProcesses, path, root: "/data/events", since: "now" });
+    expect(readdirSync(folder)).toHaveLength(2);
+    await refusal();
+    await lock.assertHeld();
+    await lock.release();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it("does not lock out its own process once it was released", async () => {
+    const fs = failingFs("unlink", 2, "EIO");
+    const lock = await takeLock({ fs, processes: hostProcesses, path, root: "/data/events", since: "now" });
+    await lock.release();
+    expect(existsSync(path)).toBe(true);
+    const next = await take();
+    await next.assertHeld();
+    await next.release();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+});
