@@ -99,6 +99,8 @@ export type PublicationStep =
   | { readonly kind: "withdraw_output"; readonly output: number }
   /** Gives a file of somebody else, moved to the trash by a rename that raced with it, its name back. */
   | { readonly kind: "return_stray"; readonly source: number }
+  /** The same for one that a rename moved to where our output was to be withdrawn. */
+  | { readonly kind: "return_stray_output"; readonly output: number }
   /** Replace the journal durably. */
   | { readonly kind: "write_state"; readonly state: JournalState }
   /** Remove our own links: pins, stages and, where the live name holds the same inode or after PURGED, trash. */

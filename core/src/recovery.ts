@@ -5,11 +5,11 @@ import type { JournalRecord, PublicationStep } from "./publication.ts";
 export type Presence = "ours" | "missing" | "other";
 
 /** `stray`: another inode than the recorded one, whose live name is free or is a link of it already. */
-export type TrashPresence = Presence | "stray";
+export type OwnPresence = Presence | "stray";
 
 export interface Observation {
-  readonly sources: readonly { readonly live: Presence; readonly trash: TrashPresence }[];
-  readonly outputs: readonly { readonly live: Presence; readonly stage: Presence }[];
+  readonly sources: readonly { readonly live: Presence; readonly trash: OwnPresence }[];
+  readonly outputs: readonly { readonly live: Presence; readonly stage: OwnPresence }[];
 }
 
 export type RecoveryDecision =
@@ -133,8 +133,9 @@ function giveBack(
     restore.push({ kind: "restore_source", source });
   }
   const withdraw: PublicationStep[] = [];
-  found.outputs.forEach(({ live }, output) => {
+  found.outputs.forEach(({ live, stage }, output) => {
     if (live === "ours") withdraw.push({ kind: "withdraw_output", output });
+    if (stage === "stray") strays.push({ kind: "return_stray_output", output });
   });
   // A reader that lists while names come back may miss them as it may in a swap: both sides stand for a while.
   const overlap: readonly PublicationStep[] = restore.length > 0 ? [{ kind: "wait_overlap" }] : [];
@@ -148,7 +149,7 @@ function giveBack(
     { kind: "write_state", state },
     { kind: "clean" },
   ];
-  return restore.length > 0 ? { kind: "undo", steps } : { kind: "roll_back", steps };
+  return restore.length > 0 || state === "UNDONE" ? { kind: "undo", steps } : { kind: "roll_back", steps };
 }
 
 export type UndoDecision =

@@ -1,5 +1,5 @@
 import { dirname, join } from "node:path";
-import type { FileIdentity, JournalRecord, Observation, Presence, SourceRecord } from "@tamp/core";
+import type { FileIdentity, JournalRecord, Observation, OwnPresence, Presence } from "@tamp/core";
 import { hashFooter } from "./footer-hash.ts";
 import { type Entry, errno, type PublicationFs } from "./fs.ts";
 import { mapLimit } from "./map-limit.ts";
@@ -34,21 +34,30 @@ const LOOKS_AT_ONCE = 8;
 export async function observe(place: GroupPlace, record: JournalRecord): Promise<Observation> {
   const { fs } = place;
   for (const folder of liveFolders(place, record)) await refuseLinked(fs, folder);
-  const presence = (path: string, file: RecordedFile): Promise<Presence> => presenceOf(place, path, file);
   const sources = await mapLimit(record.sources, LOOKS_AT_ONCE, async (source) => {
-    const live = await presence(livePath(place, source), source);
-    const trash = await presence(ownPath(place, source.trash), source);
-    const stray = live !== "ours" && trash === "other" && (await isStray(place, source));
-    return { live, trash: stray ? ("stray" as const) : trash };
+    const { live, own } = await presencesOf(place, source, source.trash);
+    return { live, trash: own };
   });
-  const outputs = await mapLimit(record.outputs, LOOKS_AT_ONCE, async (output) => ({
-    live: await presence(livePath(place, output), output),
-    stage: await presence(ownPath(place, output.stage), output),
-  }));
+  const outputs = await mapLimit(record.outputs, LOOKS_AT_ONCE, async (output) => {
+    const { live, own } = await presencesOf(place, output, output.stage);
+    return { live, stage: own };
+  });
   return { sources, outputs };
 }
 
-type RecordedFile = FileIdentity & { readonly footerHash: string };
+/** What the file's live name holds, and its name inside the group's folder. */
+async function presencesOf(
+  place: GroupPlace,
+  file: RecordedFile,
+  name: string,
+): Promise<{ readonly live: Presence; readonly own: OwnPresence }> {
+  const live = await presenceOf(place, livePath(place, file), file);
+  const own = await presenceOf(place, ownPath(place, name), file);
+  const stray = live !== "ours" && own === "other" && (await isStray(place, file, name));
+  return { live, own: stray ? "stray" : own };
+}
+
+type RecordedFile = FileIdentity & { readonly path: string; readonly footerHash: string };
 
 async function presenceOf(place: GroupPlace, path: string, file: RecordedFile): Promise<Presence> {
   const { fs, identity } = place;
@@ -58,12 +67,12 @@ async function presenceOf(place: GroupPlace, path: string, file: RecordedFile): 
   return identity === "run" || (await hashFooter(fs, path)) === file.footerHash ? "ours" : "other";
 }
 
-/** Another inode than the original's, whose live name is free or is a link of it already. */
-async function isStray(place: GroupPlace, source: SourceRecord): Promise<boolean> {
-  const trash = await place.fs.lstat(ownPath(place, source.trash));
-  const live = await place.fs.lstat(livePath(place, source));
-  if (trash === null || trash.kind !== "file" || trash.inode === source.inode) return false;
-  return live === null || (live.inode === trash.inode && live.device === trash.device);
+/** Another inode than the recorded one, whose live name is free or is a link of it already. */
+async function isStray(place: GroupPlace, file: RecordedFile, name: string): Promise<boolean> {
+  const own = await place.fs.lstat(ownPath(place, name));
+  const live = await place.fs.lstat(livePath(place, file));
+  if (own === null || own.kind !== "file" || own.inode === file.inode) return false;
+  return live === null || (live.inode === own.inode && live.device === own.device);
 }
 
 export function isSame(entry: Entry, identity: FileIdentity): boolean {

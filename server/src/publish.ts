@@ -91,7 +91,9 @@ async function performStep(context: PublishContext, record: JournalRecord, step:
     case "withdraw_output":
       return withdrawOutput(context, outputAt(record, step.output));
     case "return_stray":
-      return returnStray(context, sourceAt(record, step.source));
+      return returnStray(context, sourceAt(record, step.source).trash, sourceAt(record, step.source));
+    case "return_stray_output":
+      return returnStray(context, outputAt(record, step.output).stage, outputAt(record, step.output));
     case "clean":
       return clean(context, record);
     default:
@@ -146,8 +148,8 @@ async function putBack(fs: PublicationFs, from: string, to: string): Promise<voi
   await fs.unlink(from);
 }
 
-function returnStray(context: PublishContext, source: SourceRecord): Promise<void> {
-  return putBack(context.fs, ownPath(context, source.trash), livePath(context, source));
+function returnStray(context: PublishContext, name: string, file: { readonly path: string }): Promise<void> {
+  return putBack(context.fs, ownPath(context, name), livePath(context, file));
 }
 
 async function clearOwnLink({ fs }: PublishContext, path: string, identity: FileIdentity): Promise<void> {

@@ -274,7 +274,7 @@ class RunState {
   report(kind: "refused" | null, reason: string | null, begin: number): RunReport {
     return {
       kind: kind ?? runKind(this.groups.map((group) => group.kind)),
-      runId: this.runId,
+      runId: kind === "refused" ? "" : this.runId,
       reason: reason ?? this.groups.find(({ kind }) => !DONE.includes(kind))?.reason ?? null,
       groups: this.groups,
       records: this.records,

@@ -5,11 +5,11 @@ import {
   type JournalRecord,
   type JournalState,
   type Observation,
+  type OwnPresence,
   type Presence,
   type PublicationStep,
   publishSteps,
   type RecoveryDecision,
-  type TrashPresence,
 } from "@tamp/core";
 import { describe, expect, test } from "vitest";
 import {
@@ -250,9 +250,9 @@ function stepsOf(decision: RecoveryDecision): readonly PublicationStep[] {
 }
 
 type Names = readonly [Presence, Presence];
-type SourceNames = readonly [Presence, TrashPresence];
+type SideNames = readonly [Presence, OwnPresence];
 
-function found(sources: readonly SourceNames[], outputs: readonly Names[]): Observation {
+function found(sources: readonly SideNames[], outputs: readonly SideNames[]): Observation {
   return {
     sources: sources.map(([live, trash]) => ({ live, trash })),
     outputs: outputs.map(([live, stage]) => ({ live, stage })),
@@ -265,84 +265,96 @@ const STAGED: Names = ["missing", "ours"];
 const LINKED: Names = ["ours", "ours"];
 
 describe("the table of recovery", () => {
-  const rows: readonly (readonly [JournalState, readonly SourceNames[], readonly Names[], string, string])[] =
+  const rows: readonly (readonly [
+    JournalState,
+    readonly SideNames[],
+    readonly SideNames[],
+    string,
+    string,
+  ])[] = [
+    ["PREPARED", [OURS, OURS], [], "discard", "write_state clean"],
+    ["PREPARED", [OURS, ["missing", "ours"]], [], "quarantine", ""],
+    ["COMMIT", [OURS, OURS], [STAGED], "roll_back", "sync sync write_state clean"],
+    ["COMMIT", [OURS, OURS], [LINKED], "roll_back", "sync withdraw_output sync write_state clean"],
+    ["COMMIT", [RETIRED, OURS], [LINKED], "roll_forward", "sync retire_source sync write_state clean"],
+    ["COMMIT", [RETIRED, RETIRED], [LINKED], "roll_forward", "sync sync write_state clean"],
     [
-      ["PREPARED", [OURS, OURS], [], "discard", "write_state clean"],
-      ["PREPARED", [OURS, ["missing", "ours"]], [], "quarantine", ""],
-      ["COMMIT", [OURS, OURS], [STAGED], "roll_back", "sync sync write_state clean"],
-      ["COMMIT", [OURS, OURS], [LINKED], "roll_back", "sync withdraw_output sync write_state clean"],
-      ["COMMIT", [RETIRED, OURS], [LINKED], "roll_forward", "sync retire_source sync write_state clean"],
-      ["COMMIT", [RETIRED, RETIRED], [LINKED], "roll_forward", "sync sync write_state clean"],
-      [
-        "COMMIT",
-        [["other", "ours"], OURS],
-        [LINKED],
-        "roll_forward",
-        "sync retire_source sync write_state clean",
-      ],
-      [
-        "COMMIT",
-        [RETIRED, ["other", "missing"]],
-        [LINKED],
-        "undo",
-        "restore_source sync wait_overlap withdraw_output sync write_state clean",
-      ],
-      ["COMMIT", [RETIRED, ["missing", "missing"]], [LINKED], "quarantine", ""],
-      [
-        "COMMIT",
-        [RETIRED, ["ours", "other"]],
-        [LINKED],
-        "undo",
-        "restore_source sync wait_overlap withdraw_output sync write_state clean",
-      ],
-      [
-        "COMMIT",
-        [RETIRED, RETIRED],
-        [STAGED],
-        "roll_forward",
-        "link_output sync wait_overlap sync write_state clean",
-      ],
-      [
-        "COMMIT",
-        [RETIRED, RETIRED],
-        [["missing", "missing"]],
-        "undo",
-        "restore_source restore_source sync wait_overlap sync write_state clean",
-      ],
-      ["COMMIT", [RETIRED, ["missing", "other"]], [LINKED], "quarantine", ""],
-      [
-        "COMMIT",
-        [RETIRED, ["missing", "stray"]],
-        [LINKED],
-        "undo",
-        "return_stray restore_source sync wait_overlap withdraw_output sync write_state clean",
-      ],
-      [
-        "COMMIT",
-        [OURS, ["other", "stray"]],
-        [LINKED],
-        "roll_back",
-        "return_stray sync withdraw_output sync write_state clean",
-      ],
-      ["UNDOING", [RETIRED, ["missing", "stray"]], [LINKED], "quarantine", ""],
-      ["COMMIT", [RETIRED, RETIRED], [], "quarantine", ""],
-      ["COMMIT", [["missing", "missing"], OURS], [LINKED], "quarantine", ""],
-      ["COMMIT", [["missing", "missing"], OURS], [STAGED], "roll_back", "sync sync write_state clean"],
-      [
-        "UNDOING",
-        [RETIRED, OURS],
-        [LINKED],
-        "undo",
-        "restore_source sync wait_overlap withdraw_output sync write_state clean",
-      ],
-      ["UNDOING", [["ours", "ours"]], [["missing", "ours"]], "roll_back", "sync sync write_state clean"],
-      ["UNDOING", [["missing", "missing"]], [LINKED], "quarantine", ""],
-      ["UNDOING", [["other", "ours"]], [LINKED], "quarantine", ""],
-      ["RETIRED", [RETIRED], [OURS], "at_rest", ""],
-      ["UNDONE", [OURS], [["missing", "missing"]], "at_rest", ""],
-      ["PURGED", [RETIRED], [OURS], "at_rest", ""],
-      ["ROLLED_BACK", [OURS], [["missing", "missing"]], "at_rest", ""],
-    ];
+      "COMMIT",
+      [["other", "ours"], OURS],
+      [LINKED],
+      "roll_forward",
+      "sync retire_source sync write_state clean",
+    ],
+    [
+      "COMMIT",
+      [RETIRED, ["other", "missing"]],
+      [LINKED],
+      "undo",
+      "restore_source sync wait_overlap withdraw_output sync write_state clean",
+    ],
+    ["COMMIT", [RETIRED, ["missing", "missing"]], [LINKED], "quarantine", ""],
+    [
+      "COMMIT",
+      [RETIRED, ["ours", "other"]],
+      [LINKED],
+      "undo",
+      "restore_source sync wait_overlap withdraw_output sync write_state clean",
+    ],
+    [
+      "COMMIT",
+      [RETIRED, RETIRED],
+      [STAGED],
+      "roll_forward",
+      "link_output sync wait_overlap sync write_state clean",
+    ],
+    [
+      "COMMIT",
+      [RETIRED, RETIRED],
+      [["missing", "missing"]],
+      "undo",
+      "restore_source restore_source sync wait_overlap sync write_state clean",
+    ],
+    ["COMMIT", [RETIRED, ["missing", "other"]], [LINKED], "quarantine", ""],
+    [
+      "COMMIT",
+      [RETIRED, ["missing", "stray"]],
+      [LINKED],
+      "undo",
+      "return_stray restore_source sync wait_overlap withdraw_output sync write_state clean",
+    ],
+    [
+      "COMMIT",
+      [OURS, ["other", "stray"]],
+      [LINKED],
+      "roll_back",
+      "return_stray sync withdraw_output sync write_state clean",
+    ],
+    ["UNDOING", [RETIRED, ["missing", "stray"]], [LINKED], "quarantine", ""],
+    [
+      "UNDOING",
+      [["ours", "ours"]],
+      [["missing", "stray"], LINKED],
+      "undo",
+      "return_stray_output sync withdraw_output sync write_state clean",
+    ],
+    ["COMMIT", [RETIRED, RETIRED], [], "quarantine", ""],
+    ["COMMIT", [["missing", "missing"], OURS], [LINKED], "quarantine", ""],
+    ["COMMIT", [["missing", "missing"], OURS], [STAGED], "roll_back", "sync sync write_state clean"],
+    [
+      "UNDOING",
+      [RETIRED, OURS],
+      [LINKED],
+      "undo",
+      "restore_source sync wait_overlap withdraw_output sync write_state clean",
+    ],
+    ["UNDOING", [["ours", "ours"]], [["missing", "ours"]], "undo", "sync sync write_state clean"],
+    ["UNDOING", [["missing", "missing"]], [LINKED], "quarantine", ""],
+    ["UNDOING", [["other", "ours"]], [LINKED], "quarantine", ""],
+    ["RETIRED", [RETIRED], [OURS], "at_rest", ""],
+    ["UNDONE", [OURS], [["missing", "missing"]], "at_rest", ""],
+    ["PURGED", [RETIRED], [OURS], "at_rest", ""],
+    ["ROLLED_BACK", [OURS], [["missing", "missing"]], "at_rest", ""],
+  ];
   test.each(rows)("%s, sources %j, outputs %j: %s", (state, sources, outputs, kind, steps) => {
     const record = { ...recordOf(sources.length, outputs.length), state };
     const decision = decideRecovery(record, found(sources, outputs));
@@ -366,7 +378,7 @@ describe("the table of recovery", () => {
   });
 });
 
-test.each<readonly [JournalState, readonly SourceNames[], string]>([
+test.each<readonly [JournalState, readonly SideNames[], string]>([
   ["RETIRED", [RETIRED, RETIRED], "purge"],
   ["RETIRED", [RETIRED, ["missing", "missing"]], "purge"],
   ["RETIRED", [RETIRED, ["missing", "other"]], "source1 was changed"],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { exploreFaults, exploreScene, type Scene } from "../support/crash-scenes.ts";
+import { exploreFaults, exploreMeddling, exploreScene, type Scene } from "../support/crash-scenes.ts";
 import { playScripts, seedOf } from "../support/crash-script.ts";
 
 const RUN_ONE: Scene = { operation: "run", groups: [["", 1, [2]]] };
@@ -51,6 +51,27 @@ describe("every failing call of a run of three files into two", () => {
   ] as const)("loses no row: $code $when, lasting: $lasts", async (fault) => {
     const states = await exploreFaults(RUN_THREE, fault, { ...WHOLE, cutsPerMoment: 12, crashes: 1 });
     expect(states).toBeGreaterThanOrEqual(200);
+  });
+});
+
+describe("somebody else before every call", () => {
+  it.each([
+    { scene: RUN_THREE, kind: "replace", of: "source" },
+    { scene: RUN_THREE, kind: "rewrite", of: "source" },
+    { scene: RUN_THREE, kind: "remove", of: "source" },
+    { scene: RUN_THREE, kind: "replace", of: "output" },
+    { scene: RUN_THREE, kind: "rewrite", of: "output" },
+    { scene: RUN_THREE, kind: "remove", of: "output" },
+    { scene: RUN_THREE, kind: "arrive", of: "new" },
+    { scene: UNDO_THREE, kind: "replace", of: "source" },
+    { scene: UNDO_THREE, kind: "rewrite", of: "source" },
+    { scene: UNDO_THREE, kind: "arrive", of: "new" },
+    { scene: PURGE_THREE, kind: "replace", of: "source" },
+    { scene: PURGE_THREE, kind: "replace", of: "output" },
+    { scene: PURGE_THREE, kind: "arrive", of: "new" },
+  ] as const)("in a $scene.operation, $kind of $of: no rows are lost", async ({ scene, kind, of }) => {
+    const states = await exploreMeddling(scene, { kind, of }, { ...WHOLE, cutsPerMoment: 12, crashes: 1 });
+    expect(states).toBeGreaterThanOrEqual(100);
   });
 });
 

@@ -98,7 +98,7 @@ export function observe(world: World, record: JournalRecord): Observation {
     })),
     outputs: record.outputs.map(({ path, stage, inode }) => ({
       live: presence(path, inode),
-      stage: presence(stage, inode),
+      stage: isStray(world, path, stage, inode) ? "stray" : presence(stage, inode),
     })),
   };
 }
@@ -132,11 +132,10 @@ export function effectsOf(step: PublicationStep, world: World, record: JournalRe
       const { path, stage, inode } = outputAt(record, step.output);
       return moveAway(world, path, stage, inode);
     }
-    case "return_stray": {
-      const { path, trash } = sourceAt(record, step.source);
-      const link: Effect = { kind: "link", from: trash, to: path };
-      return [...(names.has(path) ? [] : [link]), { kind: "sync" }, { kind: "unlink", name: trash }];
-    }
+    case "return_stray":
+      return giveName(world, sourceAt(record, step.source).trash, sourceAt(record, step.source).path);
+    case "return_stray_output":
+      return giveName(world, outputAt(record, step.output).stage, outputAt(record, step.output).path);
     case "clean": {
       const restored = record.sources.filter(
         (s) => names.get(s.trash) === s.inode && (world.state === "PURGED" || names.get(s.path) === s.inode),
@@ -155,6 +154,11 @@ export function effectsOf(step: PublicationStep, world: World, record: JournalRe
     case "wait_overlap":
       return [];
   }
+}
+
+function giveName({ names }: World, own: string, live: string): readonly Effect[] {
+  const link: Effect = { kind: "link", from: own, to: live };
+  return [...(names.has(live) ? [] : [link]), { kind: "sync" }, { kind: "unlink", name: own }];
 }
 
 /** Renaming onto a hard link of the same inode would leave the live name, so that one is unlinked instead. */
