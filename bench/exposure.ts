@@ -1,7 +1,7 @@
 // What readers that do not cooperate see while Tamp swaps files, and the overlapMs that follows from it.
 import { mkdtempSync } from "node:fs";
 import { mkdir, readFile, rm, statfs, writeFile } from "node:fs/promises";
-import { availableParallelism, cpus, platform, tmpdir, totalmem } from "node:os";
+import { availableParallelism, cpus, loadavg, platform, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { DEFAULT_OVERLAP_MS } from "@tamp/core";
@@ -233,6 +233,7 @@ async function describe(folder: string, quick: boolean): Promise<readonly string
   return [
     `${new Date().toISOString().slice(0, 10)}, ${quick ? "quick" : "full"}: \`npm run bench -- exposure ${process.argv.slice(2).join(" ")}\``,
     `${availableParallelism()} cores (${cpus()[0]?.model.trim() ?? "unknown"}), ${memory} GiB, ${platform()}, Node ${process.version}, ${FILE_SYSTEMS[type] ?? `file system 0x${type.toString(16)}`}`,
+    `load average of other work before the first figure: ${loadavg()[0]?.toFixed(1)}`,
   ];
 }
 

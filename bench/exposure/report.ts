@@ -30,7 +30,11 @@ export function markdownReport(lines: readonly Line[], compared: readonly number
     "## Reads that overlapped a swap",
     `Directories of ${smallest} files. *Swaps*: publications + undos that a read overlapped in time; a read may overlap several, and reads that overlapped none were all exact. *Duplicate*: no row absent, some there twice. *Loud*: the reader failed. *Silently missing*: rows absent, no error. A longer overlapMs is measured over more directories, each of them read less often: compare shares, not counts.`,
     shortTable(main),
-    ...sizes.map((files) => `## Curve: directories of ${files} files\n\n${longTable(files, cells)}`),
+    ...sizes.flatMap((files) => [
+      `## Curve: directories of ${files} files`,
+      "A read that overlapped a publication and an undo counts in both rows. Readers that list alone open nothing: the names tell which rows they would have read.",
+      longTable(files, cells),
+    ]),
     "## Listing",
     "Milliseconds, directory at rest, names and inodes cached. *Opening*: from the end of the listing to the last file opened, where the reader lets it be seen. Polars' listing includes the first footer.",
     listingTable(listings),

@@ -22,7 +22,7 @@ import { createChokidarWatcher } from "./watchers/chokidar.ts";
 
 const DEFAULT_MEMORY_BYTES = 2 ** 30;
 const DEADLINE_MS = 60 * 60_000;
-const CLIENT_POLL_MS = 2_000;
+const CLIENT_POLL_MS = 500;
 const ENDING_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /** Workers and children are bundles beside this one. */

@@ -16,7 +16,7 @@ import { failureText } from "./failure-text.ts";
 import type { FooterFacts } from "./footer.ts";
 import { writeJournal } from "./journal.ts";
 import { mapLimit } from "./map-limit.ts";
-import { DriftError, isSame, observe } from "./observe.ts";
+import { DriftError, isSame, livePath, observe } from "./observe.ts";
 import type { OpenWriters } from "./open-writers.ts";
 import { type PublishContext, performSteps } from "./publish.ts";
 import { type Checker, ValidationError, validate } from "./validate.ts";
@@ -325,6 +325,8 @@ async function giveUp(request: GroupRequest, record: JournalRecord, error: unkno
   const kind = aborted ? "cancelled" : "rolled_back";
   const reason = aborted ? "cancelled before it was published" : failureText(error, record);
   try {
+    const stranded = await strandedOutput(context, record);
+    if (stranded !== null) return { kind: "unknown", reason: `${reason}; ${stranded}` };
     if ((await context.fs.lstat(context.folder.path)) === null) return { kind, reason };
     const decision = decideRecovery(record, await observe(context, record), "back");
     if (decision.kind === "quarantine") return { kind: "unknown", reason: `${reason}; ${decision.reason}` };
@@ -336,6 +338,22 @@ async function giveUp(request: GroupRequest, record: JournalRecord, error: unkno
       reason: `${reason}; going back failed as well: ${failureText(second, record)}`,
     };
   }
+}
+
+/** An output that may stand in the dataset where going back cannot withdraw it, in words: its rows are there twice. */
+async function strandedOutput(context: PublishContext, record: JournalRecord): Promise<string | null> {
+  const { fs, folder } = context;
+  if (record.state !== "COMMIT") return null;
+  const hasJournal = (await fs.lstat(folder.path)) !== null;
+  for (const output of record.outputs) {
+    const live = livePath(context, output);
+    if ((await fs.lstat(dirname(live))) === null)
+      return `${output.path} may have gone with its directory: recover when that is back`;
+    const entry = await fs.lstat(live);
+    if (!hasJournal && entry !== null && isSame(entry, output))
+      return `its journal is gone, and ${output.path} stands beside its originals: delete it`;
+  }
+  return null;
 }
 
 async function timed<T>(request: GroupRequest, phase: Phase, work: () => Promise<T>): Promise<T> {

@@ -2,7 +2,7 @@ import { type Mutant, TESTS } from "./mutant.ts";
 
 const STATES = "core/src/publication.ts";
 const RECOVERY = "core/src/recovery.ts";
-const { states, publish, crash, guards, history, retention } = TESTS;
+const { states, publish, crash, history, retention, runGuards } = TESTS;
 
 /** What comes next is decided in core: the order of steps, and what recovery does. */
 export const CORE_MUTANTS: readonly Mutant[] = [
@@ -204,13 +204,22 @@ export const CORE_MUTANTS: readonly Mutant[] = [
     tests: [states, publish],
   },
   {
+    name: "stray-left-in-out",
+    of: "I5",
+    what: "a file that was moved away by a rename that raced with a withdrawal is not given back",
+    file: RECOVERY,
+    find: '    if (stage === "stray") strays.push({ kind: "return_stray_output", output });\n',
+    replace: "",
+    tests: [states, crash],
+  },
+  {
     name: "no-check-before-link",
     of: "S8",
     what: "live sources are not looked at again before the outputs are linked",
     file: STATES,
     find: '    ...sources.map((source) => ({ kind: "check_source", source }) as const),\n',
     replace: "",
-    tests: [guards],
+    tests: [runGuards],
   },
   {
     name: "newest-purged-by-bound",

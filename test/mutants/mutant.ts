@@ -45,6 +45,7 @@ export const TESTS = {
   crash: "test/server/crash-states.test.ts",
   durability: "test/server/durability.test.ts",
   guards: "test/server/guards.test.ts",
+  runGuards: "test/server/run-guards.test.ts",
   history: "test/server/history.test.ts",
   run: "test/server/run.test.ts",
   drift: "test/server/drift.test.ts",

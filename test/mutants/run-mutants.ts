@@ -7,7 +7,7 @@ const GROUP = "server/src/run-group.ts";
 const LOCK = "server/src/lock.ts";
 const PROCESSES = "server/src/processes.ts";
 const MAINTAIN = "server/src/maintain.ts";
-const { crash, guards, history, run, lock, processes, maintain, workspace } = TESTS;
+const { crash, guards, history, run, lock, processes, maintain, workspace, runGuards } = TESTS;
 
 /** What a run looks at before it goes on, and who may maintain a dataset. */
 export const RUN_MUTANTS: readonly Mutant[] = [
@@ -36,7 +36,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     file: GROUP,
     find: 'decideRecovery(record, await observe(context, record), "back")',
     replace: "decideRecovery(record, await observe(context, record))",
-    tests: [crash, guards],
+    tests: [runGuards, crash],
   },
   {
     name: "failure-left-alone",
@@ -54,7 +54,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     file: RUN,
     find: "const published = publishedGroups(journals, request.planId);",
     replace: "const published = new Map<number, string>();",
-    tests: [guards, history],
+    tests: [runGuards, history],
   },
   {
     name: "purged-plan-runs-twice",
@@ -63,7 +63,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     file: RUN,
     find: '(record.state === "RETIRED" || record.state === "PURGED"),',
     replace: 'record.state === "RETIRED",',
-    tests: [guards],
+    tests: [runGuards],
   },
   {
     name: "finished-plan-accepted",
@@ -72,7 +72,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     file: RUN,
     find: "    finishedRefusal(published, remaining) ??\n",
     replace: "",
-    tests: [guards, history],
+    tests: [runGuards, history],
   },
   {
     name: "drift-ignored",
@@ -81,7 +81,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     file: RUN,
     find: "(await driftOf(held, remaining));",
     replace: "null;",
-    tests: [guards, run],
+    tests: [runGuards, run],
   },
   {
     name: "unjudged-group-rewritten",
@@ -90,7 +90,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     file: RUN,
     find: "    unfinishedRefusal(journals, remaining) ??\n",
     replace: "",
-    tests: [guards, run],
+    tests: [runGuards, run],
   },
   {
     name: "space-unchecked",
@@ -99,7 +99,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     file: ROOM,
     find: "  await checkSpace(held, neededBytes, freedBytes);\n",
     replace: "",
-    tests: [guards],
+    tests: [runGuards],
   },
   {
     name: "bound-unchecked",
@@ -108,7 +108,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     file: RUN,
     find: 'if (room.kind === "refused") return run.report("refused", room.reason, begin);\n  run.purged = room.purged;\n',
     replace: "",
-    tests: [guards, history],
+    tests: [runGuards, history],
   },
   {
     name: "purged-before-it-fits",
@@ -126,7 +126,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     file: GROUP,
     find: 'if (!isSame(entry, identity)) throw new DriftError(planned.path, "has changed since the plan was made");',
     replace: "",
-    tests: [guards],
+    tests: [runGuards],
   },
   {
     name: "linked-partition-entered",
@@ -137,7 +137,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     throw new DriftError(group.partition, "is reached through a link");
 `,
     replace: "",
-    tests: [guards],
+    tests: [runGuards],
   },
   {
     name: "writers-ignored",
@@ -146,7 +146,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     file: GROUP,
     find: "  await refuseWriters(request, sources);\n",
     replace: "",
-    tests: [guards, TESTS.openWriters],
+    tests: [runGuards, TESTS.openWriters],
   },
   {
     name: "pin-unchecked",
@@ -155,7 +155,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     file: GROUP,
     find: 'if (entry === null || !isSame(entry, source))\n      throw new DriftError(source.path, "changed while it was pinned");',
     replace: 'if (entry === null)\n      throw new DriftError(source.path, "changed while it was pinned");',
-    tests: [guards],
+    tests: [runGuards],
   },
   {
     name: "pins-unchecked",
@@ -164,7 +164,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     file: GROUP,
     find: "  await checkPins(context, record.sources);\n",
     replace: "",
-    tests: [guards],
+    tests: [runGuards],
   },
   {
     name: "pins-ctime-unchecked",
@@ -175,7 +175,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
       throw new DriftError(source.path, "changed while it was read");`,
     replace: `if (entry === null || !isSame(entry, source)) {
       throw new DriftError(source.path, "changed while it was read");`,
-    tests: [guards],
+    tests: [runGuards],
   },
   {
     name: "lock-unasked-before-steps",
@@ -202,7 +202,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     file: MAINTAIN,
     find: "assertHeld: () => lock.assertHeld() }",
     replace: "assertHeld: async () => {} }",
-    tests: [guards],
+    tests: [runGuards],
   },
   {
     name: "lock-overwritten",
@@ -265,6 +265,15 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     file: LOCK,
     find: "if (claimant === null || !(await isOver(processes, claimant))) return claimant;",
     replace: "if (claimant === null) return claimant;",
+    tests: [lock],
+  },
+  {
+    name: "held-lock-abandoned",
+    of: "I7",
+    what: "a lock that its taker holds passes for abandoned where its temporary name could not be removed",
+    file: LOCK,
+    find: "if (!gone && !taken) abandoned.add(nonce);",
+    replace: "if (!gone) abandoned.add(nonce);",
     tests: [lock],
   },
   {

@@ -4,7 +4,7 @@ const PUBLISH = "server/src/publish.ts";
 const OBSERVE = "server/src/observe.ts";
 const JOURNAL = "server/src/journal.ts";
 const RECOVER = "server/src/recover.ts";
-const { publish, crash, guards, history, drift } = TESTS;
+const { publish, crash, guards, history, drift, runGuards } = TESTS;
 
 /** How steps are carried out, how files are told from others, and what a journal is trusted with. */
 export const SERVER_MUTANTS: readonly Mutant[] = [
@@ -89,7 +89,7 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     find: "await performSteps(publishing, found.record, decision.steps);",
     replace:
       'await performSteps(publishing, { ...found.record, state: "PURGED" }, [...decision.steps].reverse());',
-    tests: [guards, crash],
+    tests: [runGuards, crash],
   },
   {
     name: "link-overwrites",
@@ -247,7 +247,7 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     file: RECOVER,
     find: 'identity: "later"',
     replace: 'identity: "run"',
-    tests: [guards],
+    tests: [runGuards],
   },
   {
     name: "linked-folder-followed",
@@ -263,9 +263,9 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     of: "I5",
     what: "a stray in the trash is taken for a changed original",
     file: OBSERVE,
-    find: 'const stray = live !== "ours" && trash === "other" && (await isStray(place, source));',
+    find: 'const stray = live !== "ours" && own === "other" && (await isStray(place, file, name));',
     replace: "const stray = false;",
-    tests: [guards],
+    tests: [runGuards],
   },
   {
     name: "checksum-unchecked",
@@ -412,7 +412,7 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     file: "server/src/undo.ts",
     find: 'if (refusal !== null) return { kind: "refused"',
     replace: 'if (refusal === "") return { kind: "refused"',
-    tests: [guards, publish],
+    tests: [runGuards, publish],
   },
   {
     name: "lost-outputs-unprotected",
@@ -421,7 +421,7 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     file: "server/src/purge.ts",
     find: "if (lost !== undefined && !byName)",
     replace: "if (lost === found.record.outputs[-1] && lost !== undefined)",
-    tests: [guards, history],
+    tests: [runGuards, history],
   },
   {
     name: "interrupted-purged",
@@ -430,7 +430,7 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     file: "server/src/purge.ts",
     find: 'if (unfinished !== undefined) return "it was interrupted and is not recovered";',
     replace: "",
-    tests: [guards],
+    tests: [runGuards],
   },
   {
     name: "later-run-purged-first",

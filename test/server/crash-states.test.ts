@@ -1,8 +1,9 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { exploreFaults, exploreMeddling, exploreScene, type Scene } from "../support/crash-scenes.ts";
 import { playScripts, seedOf } from "../support/crash-script.ts";
 
-// The deeper and the random part of these is in test/slow/crash-states.test.ts.
+// All of it computes; what takes 8 s on an idle machine must not fail on a busy one. The deeper part is in test/slow.
+vi.setConfig({ testTimeout: 300_000 });
 
 const RUN_ONE: Scene = { operation: "run", groups: [["", 1, [2]]] };
 const RUN_TWO: Scene = { operation: "run", groups: [["", 2, [4]]] };
@@ -96,6 +97,7 @@ describe("somebody else before every call", () => {
     { what: "deletes a source", scene: RUN_TWO, kind: "remove", of: "source", least: 200 },
     { what: "takes an output's name", scene: RUN_TWO, kind: "replace", of: "output", least: 700 },
     { what: "takes a source's name in an undo", scene: UNDO_TWO, kind: "replace", of: "source", least: 100 },
+    { what: "takes an output's name in an undo", scene: UNDO_TWO, kind: "replace", of: "output", least: 100 },
     { what: "adds a file in an undo", scene: UNDO_TWO, kind: "arrive", of: "new", least: 200 },
   ] as const)("$what, and neither their rows nor ours are lost", async ({ scene, least, kind, of }) => {
     const given = { mode: "renames_whole", crashes: 1, cutsPerMoment: 2 } as const;
@@ -104,7 +106,7 @@ describe("somebody else before every call", () => {
 });
 
 describe("random operations, faults, crashes and others who change files", () => {
-  it("lose no row", { timeout: 120_000 }, async () => {
-    expect(await playScripts({ firstSeed: seedOf(1), leastStates: 1_500 })).toBeGreaterThanOrEqual(1_500);
+  it("lose no row", async () => {
+    expect(await playScripts({ firstSeed: seedOf(1), leastStates: 1_000 })).toBeGreaterThanOrEqual(1_000);
   });
 });

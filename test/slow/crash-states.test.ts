@@ -1,6 +1,9 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { exploreFaults, exploreMeddling, exploreScene, type Scene } from "../support/crash-scenes.ts";
 import { playScripts, seedOf } from "../support/crash-script.ts";
+
+// All of it computes, and must not fail on a busy machine.
+vi.setConfig({ testTimeout: 1_800_000 });
 
 const RUN_ONE: Scene = { operation: "run", groups: [["", 1, [2]]] };
 const RUN_TWO: Scene = { operation: "run", groups: [["", 2, [4]]] };
@@ -30,7 +33,7 @@ describe("every crash", () => {
       least: 3_000,
     },
     { what: "an undo, and three more in a row", scene: UNDO_THREE, ...WHOLE, crashes: 4, least: 300 },
-    { what: "a purge, and three more in a row", scene: PURGE_THREE, ...WHOLE, crashes: 4, least: 300 },
+    { what: "a purge, and three more in a row", scene: PURGE_THREE, ...WHOLE, crashes: 4, least: 200 },
     { what: "a run of torn renames, and one more", scene: RUN_TWO, ...TORN, crashes: 2, least: 1_000 },
     { what: "an undo of torn renames, and one more", scene: UNDO_THREE, ...TORN, crashes: 2, least: 300 },
   ] as const)("in $what, loses no row and is recovered from", async ({ scene, least, ...given }) => {
@@ -50,7 +53,7 @@ describe("every failing call of a run of three files into two", () => {
     { code: "ENOSPC", when: "before", lasts: true },
   ] as const)("loses no row: $code $when, lasting: $lasts", async (fault) => {
     const states = await exploreFaults(RUN_THREE, fault, { ...WHOLE, cutsPerMoment: 12, crashes: 1 });
-    expect(states).toBeGreaterThanOrEqual(200);
+    expect(states).toBeGreaterThanOrEqual(150);
   });
 });
 
@@ -65,6 +68,8 @@ describe("somebody else before every call", () => {
     { scene: RUN_THREE, kind: "arrive", of: "new" },
     { scene: UNDO_THREE, kind: "replace", of: "source" },
     { scene: UNDO_THREE, kind: "rewrite", of: "source" },
+    { scene: UNDO_THREE, kind: "replace", of: "output" },
+    { scene: UNDO_THREE, kind: "rewrite", of: "output" },
     { scene: UNDO_THREE, kind: "arrive", of: "new" },
     { scene: PURGE_THREE, kind: "replace", of: "source" },
     { scene: PURGE_THREE, kind: "replace", of: "output" },
@@ -76,7 +81,7 @@ describe("somebody else before every call", () => {
 });
 
 describe("random operations, faults, crashes and others who change files", () => {
-  it("lose no row in 100,000 states", { timeout: 1_500_000 }, async () => {
+  it("lose no row in 100,000 states", async () => {
     expect(await playScripts({ firstSeed: seedOf(10_001), leastStates: 100_000 })).toBeGreaterThanOrEqual(
       100_000,
     );
