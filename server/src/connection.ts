@@ -93,13 +93,8 @@ export async function serveConnection(options: ServeOptions): Promise<number> {
   connection.onNotification("initialized", () => {});
   connection.onNotification("$/setTrace", () => {});
   const answers = new Set<Promise<unknown>>();
-  for (const method of Object.keys(HANDLERS) as Method[]) {
-    bind(connection, { daemon, method, client }, (answer) => {
-      answers.add(answer);
-      const forget = (): void => void answers.delete(answer);
-      answer.then(forget, forget);
-    });
-  }
+  const binding = { connection, daemon, client, answers };
+  for (const method of Object.keys(HANDLERS) as Method[]) bind(binding, method);
   daemon.onEvent((event) => forward(connection, daemon, event));
   connection.listen();
   await ended;
@@ -133,16 +128,14 @@ function requireRunning({ lifecycle }: ClientState): void {
 }
 
 interface Binding {
+  readonly connection: MessageConnection;
   readonly daemon: Daemon;
-  readonly method: Method;
   readonly client: ClientState;
+  /** Of the calls under way. */
+  readonly answers: Set<Promise<unknown>>;
 }
 
-function bind(
-  connection: MessageConnection,
-  { daemon, method, client }: Binding,
-  onAnswer: (answer: Promise<unknown>) => void,
-): void {
+function bind({ connection, daemon, client, answers }: Binding, method: Method): void {
   connection.onRequest(method, (...args: unknown[]) => {
     const answer = answered(async (): Promise<unknown> => {
       requireRunning(client);
@@ -155,7 +148,9 @@ function bind(
       const context = { daemon, params: readParams(params), signal: abort.signal, trusted, notify };
       return HANDLERS[method](context).finally(() => cancelled.dispose());
     });
-    onAnswer(answer);
+    answers.add(answer);
+    const forget = (): void => void answers.delete(answer);
+    answer.then(forget, forget);
     return answer;
   });
 }
