@@ -7,9 +7,12 @@ export type Presence = "ours" | "missing" | "other";
 /** `stray`: another inode than the recorded one, whose live name is free or is a link of it already. */
 export type OwnPresence = Presence | "stray";
 
+/** `elsewhere`: gone from its name, but the staged inode has another one, as after a move of its directory. */
+export type OutputPresence = Presence | "elsewhere";
+
 export interface Observation {
   readonly sources: readonly { readonly live: Presence; readonly trash: OwnPresence }[];
-  readonly outputs: readonly { readonly live: Presence; readonly stage: OwnPresence }[];
+  readonly outputs: readonly { readonly live: OutputPresence; readonly stage: OwnPresence }[];
 }
 
 export type RecoveryDecision =
@@ -35,11 +38,12 @@ export function decideRecovery(
     case "PREPARED":
       return found.sources.some(({ trash }) => trash !== "missing")
         ? { kind: "quarantine", reason: "a group that never committed has files in its trash" }
-        : { kind: "discard", steps: [{ kind: "write_state", state: "ROLLED_BACK" }, { kind: "clean" }] };
+        : // On a full disk the record needs the room that the staged outputs take.
+          { kind: "discard", steps: [{ kind: "clean" }, { kind: "write_state", state: "ROLLED_BACK" }] };
     case "COMMIT":
       return decideCommitted(record, found, direction);
     case "UNDOING":
-      return giveBack(record, found, "UNDONE");
+      return movedOutput(record, found) ?? giveBack(record, found, "UNDONE");
     case "RETIRED":
     case "UNDONE":
     case "ROLLED_BACK":
@@ -57,6 +61,8 @@ function decideCommitted(
 ): RecoveryDecision {
   if (record.outputs.length === 0)
     return { kind: "quarantine", reason: "a committed group lists no outputs" };
+  const moved = movedOutput(record, found);
+  if (moved !== null) return moved;
   const published = found.outputs.some(({ live }) => live === "ours");
   const gone = found.sources.findIndex(({ live, trash }) => live === "missing" && trash === "missing");
   // Somebody who found both after a crash may have deleted the originals: the outputs then hold the only rows.
@@ -75,6 +81,17 @@ function decideCommitted(
   if (direction === "back") return asCommitted(giveBack(record, found, "ROLLED_BACK"), found);
   if (changed || blocked || !complete) return giveBack(record, found, "ROLLED_BACK");
   return { kind: "roll_forward", steps: forwardSteps(found) };
+}
+
+/** Whatever is done here, its rows would stand twice once the directory is back. */
+function movedOutput(record: JournalRecord, { outputs }: Observation): RecoveryDecision | null {
+  const index = outputs.findIndex(({ live }) => live === "elsewhere");
+  if (index < 0) return null;
+  const path = record.outputs[index]?.path;
+  return {
+    kind: "quarantine",
+    reason: `${path} was published and has another name by now, as if its directory had been moved: recover when it is back`,
+  };
 }
 
 /**

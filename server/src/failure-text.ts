@@ -31,7 +31,10 @@ const ADVICE: ReadonlyMap<string, Advice> = new Map([
 
 /** The advice for an error of the file system; null for any other error. */
 export function ioAdvice(error: unknown): Advice | null {
-  return ADVICE.get(errno(error)) ?? null;
+  const known = ADVICE.get(errno(error));
+  if (known !== undefined || !(error instanceof Error)) return known ?? null;
+  // A worker that could not be started tells its cause in words only.
+  return /\bEMFILE\b/.test(error.message) ? (ADVICE.get("EMFILE") ?? null) : null;
 }
 
 /** A group's failure in words that name the user's files, not our pins, and the cause before the system call. */

@@ -12,6 +12,8 @@ export interface Entry {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
+  /** Names that the inode has, hard links all. */
+  readonly links: number;
 }
 
 /**
@@ -67,6 +69,7 @@ export const nodeFs: PublicationFs = {
       mode: Number(found.mode) & 0o7777,
       uid: Number(found.uid),
       gid: Number(found.gid),
+      links: Number(found.nlink),
     };
   },
   readdir: (path) => fsp.readdir(path),

@@ -40,7 +40,8 @@ export async function observe(place: GroupPlace, record: JournalRecord): Promise
   });
   const outputs = await mapLimit(record.outputs, LOOKS_AT_ONCE, async (output) => {
     const { live, own } = await presencesOf(place, output, output.stage);
-    return { live, stage: own };
+    const elsewhere = live === "missing" && own === "ours" && (await hasOtherName(place, output.stage));
+    return { live: elsewhere ? ("elsewhere" as const) : live, stage: own };
   });
   return { sources, outputs };
 }
@@ -67,6 +68,10 @@ async function presenceOf(place: GroupPlace, path: string, file: RecordedFile): 
   return identity === "run" || (await hashFooter(fs, path)) === file.footerHash ? "ours" : "other";
 }
 
+async function hasOtherName(place: GroupPlace, name: string): Promise<boolean> {
+  return ((await place.fs.lstat(ownPath(place, name)))?.links ?? 0) > 1;
+}
+
 /** Another inode than the recorded one, whose live name is free or is a link of it already. */
 async function isStray(place: GroupPlace, file: RecordedFile, name: string): Promise<boolean> {
   const own = await place.fs.lstat(ownPath(place, name));
@@ -90,7 +95,7 @@ export function liveFolders(place: GroupPlace, { sources, outputs }: JournalReco
 }
 
 /** A folder that is gone leads nowhere. */
-async function refuseLinked(fs: PublicationFs, folder: string): Promise<void> {
+export async function refuseLinked(fs: PublicationFs, folder: string): Promise<void> {
   const real = await fs.realpath(folder).catch((error: unknown) => {
     if (errno(error) === "ENOENT" || errno(error) === "ENOTDIR") return folder;
     throw error;

@@ -10,7 +10,15 @@ import {
 import { errno, type PublicationFs } from "./fs.ts";
 import { removeIfEmpty, unfinishedJournal, unlinkIfPresent, writeJournal } from "./journal.ts";
 import { mapLimit } from "./map-limit.ts";
-import { DriftError, type GroupPlace, isSame, liveFolders, livePath, ownPath } from "./observe.ts";
+import {
+  DriftError,
+  type GroupPlace,
+  isSame,
+  liveFolders,
+  livePath,
+  ownPath,
+  refuseLinked,
+} from "./observe.ts";
 import { GROUP_PARTS } from "./workspace.ts";
 
 export interface PublishContext extends GroupPlace {
@@ -102,7 +110,9 @@ async function performStep(context: PublishContext, record: JournalRecord, step:
 }
 
 async function checkSource(context: PublishContext, source: SourceRecord): Promise<void> {
-  const entry = await context.fs.lstat(livePath(context, source));
+  const live = livePath(context, source);
+  await refuseLinked(context.fs, dirname(live));
+  const entry = await context.fs.lstat(live);
   if (entry === null) throw new DriftError(source.path, "was removed while it was rewritten");
   if (!isSame(entry, source) || entry.ctimeNs !== source.ctimeNs) {
     throw new DriftError(source.path, "was changed while it was rewritten");
@@ -188,11 +198,11 @@ async function withdrawOutput(context: PublishContext, output: OutputRecord): Pr
 
 /**
  * fsync of the group's own folders first, then of the live directories: where a rename is two changes to the file
- * system, the new name must last before the old one goes. A live directory that somebody removed holds no name.
+ * system, the new name must last before the old one goes. A folder that was removed holds no name.
  */
 async function syncFolders(context: PublishContext, record: JournalRecord): Promise<void> {
-  for (const part of ["out", "trash"]) await context.fs.sync(join(context.folder.path, part));
-  for (const folder of liveFolders(context, record)) {
+  const own = ["out", "trash"].map((part) => join(context.folder.path, part));
+  for (const folder of [...own, ...liveFolders(context, record)]) {
     await context.fs.sync(folder).catch((error: unknown) => {
       if (errno(error) !== "ENOENT") throw error;
     });

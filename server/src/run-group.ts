@@ -82,6 +82,7 @@ export async function runGroup(request: GroupRequest): Promise<GroupOutcome> {
     const staged = await stage(request, record);
     ({ record, outputs } = staged);
     request.signal.throwIfAborted();
+    await refuseWriters(request, record.sources);
     await timed(request, "publish", async () => {
       request.onProgress(PUBLISH_SHARE);
       record = await performSteps(request.context, record, publishSteps(record), (next) => {
@@ -325,9 +326,10 @@ async function giveUp(request: GroupRequest, record: JournalRecord, error: unkno
   const kind = aborted ? "cancelled" : "rolled_back";
   const reason = aborted ? "cancelled before it was published" : failureText(error, record);
   try {
-    const stranded = await strandedOutput(context, record);
-    if (stranded !== null) return { kind: "unknown", reason: `${reason}; ${stranded}` };
-    if ((await context.fs.lstat(context.folder.path)) === null) return { kind, reason };
+    if ((await context.fs.lstat(context.folder.path)) === null) {
+      const stranded = await strandedOutput(context, record);
+      return stranded === null ? { kind, reason } : { kind: "unknown", reason: `${reason}; ${stranded}` };
+    }
     const decision = decideRecovery(record, await observe(context, record), "back");
     if (decision.kind === "quarantine") return { kind: "unknown", reason: `${reason}; ${decision.reason}` };
     if (decision.kind !== "at_rest") await performSteps(context, record, decision.steps);
@@ -340,17 +342,11 @@ async function giveUp(request: GroupRequest, record: JournalRecord, error: unkno
   }
 }
 
-/** An output that may stand in the dataset where going back cannot withdraw it, in words: its rows are there twice. */
-async function strandedOutput(context: PublishContext, record: JournalRecord): Promise<string | null> {
-  const { fs, folder } = context;
-  if (record.state !== "COMMIT") return null;
-  const hasJournal = (await fs.lstat(folder.path)) !== null;
-  for (const output of record.outputs) {
-    const live = livePath(context, output);
-    if ((await fs.lstat(dirname(live))) === null)
-      return `${output.path} may have gone with its directory: recover when that is back`;
-    const entry = await fs.lstat(live);
-    if (!hasJournal && entry !== null && isSame(entry, output))
+/** Nothing can be undone without the journal; what was published already is named. */
+async function strandedOutput(context: PublishContext, { outputs }: JournalRecord): Promise<string | null> {
+  for (const output of outputs) {
+    const entry = await context.fs.lstat(livePath(context, output));
+    if (entry !== null && isSame(entry, output))
       return `its journal is gone, and ${output.path} stands beside its originals: delete it`;
   }
   return null;

@@ -172,9 +172,19 @@ export async function findHome(
   if (stateFolder === null) return located;
   const sibling = siblingHome(located.root);
   const state = stateHome(located.root, stateFolder);
-  const isState = (await lstatNamed(fs, sibling)) === null && (await fs.lstat(state)) !== null;
+  const isState = (await lstatNamed(fs, sibling)) === null && (await isThere(fs, state));
   const homes = isState ? { home: state, otherHome: sibling } : { home: sibling, otherHome: state };
   return inFolder({ ...located, ...homes }, located.folder);
+}
+
+/** False as well for a folder in a home directory that we may not look into: it is none of ours. */
+async function isThere(fs: PublicationFs, state: string): Promise<boolean> {
+  try {
+    return (await fs.lstat(state)) !== null;
+  } catch (error) {
+    if (errno(error) === "EACCES") return false;
+    throw error;
+  }
 }
 
 /** What the system says against the folder; null where it is there. */

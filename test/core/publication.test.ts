@@ -5,6 +5,7 @@ import {
   type JournalRecord,
   type JournalState,
   type Observation,
+  type OutputPresence,
   type OwnPresence,
   type Presence,
   type PublicationStep,
@@ -251,8 +252,9 @@ function stepsOf(decision: RecoveryDecision): readonly PublicationStep[] {
 
 type Names = readonly [Presence, Presence];
 type SideNames = readonly [Presence, OwnPresence];
+type OutputNames = readonly [OutputPresence, OwnPresence];
 
-function found(sources: readonly SideNames[], outputs: readonly SideNames[]): Observation {
+function found(sources: readonly SideNames[], outputs: readonly OutputNames[]): Observation {
   return {
     sources: sources.map(([live, trash]) => ({ live, trash })),
     outputs: outputs.map(([live, stage]) => ({ live, stage })),
@@ -263,16 +265,17 @@ const OURS: Names = ["ours", "missing"];
 const RETIRED: Names = ["missing", "ours"];
 const STAGED: Names = ["missing", "ours"];
 const LINKED: Names = ["ours", "ours"];
+const MOVED: OutputNames = ["elsewhere", "ours"];
 
 describe("the table of recovery", () => {
   const rows: readonly (readonly [
     JournalState,
     readonly SideNames[],
-    readonly SideNames[],
+    readonly OutputNames[],
     string,
     string,
   ])[] = [
-    ["PREPARED", [OURS, OURS], [], "discard", "write_state clean"],
+    ["PREPARED", [OURS, OURS], [], "discard", "clean write_state"],
     ["PREPARED", [OURS, ["missing", "ours"]], [], "quarantine", ""],
     ["COMMIT", [OURS, OURS], [STAGED], "roll_back", "sync sync write_state clean"],
     ["COMMIT", [OURS, OURS], [LINKED], "roll_back", "sync withdraw_output sync write_state clean"],
@@ -338,6 +341,9 @@ describe("the table of recovery", () => {
       "return_stray_output sync withdraw_output sync write_state clean",
     ],
     ["COMMIT", [RETIRED, RETIRED], [], "quarantine", ""],
+    ["COMMIT", [OURS, OURS], [LINKED, MOVED], "quarantine", ""],
+    ["COMMIT", [RETIRED, RETIRED], [MOVED], "quarantine", ""],
+    ["UNDOING", [RETIRED], [MOVED], "quarantine", ""],
     ["COMMIT", [["missing", "missing"], OURS], [LINKED], "quarantine", ""],
     ["COMMIT", [["missing", "missing"], OURS], [STAGED], "roll_back", "sync sync write_state clean"],
     [

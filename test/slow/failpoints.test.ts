@@ -18,7 +18,7 @@ import { createRandom, SEED, shuffled } from "../support/seed.ts";
 const FULL = process.env.TAMP_FULL === "1";
 const SAMPLE = Number(process.env.TAMP_CELLS ?? 9);
 /** Cells side by side, each with processes and a dataset of its own. */
-const LANES = 2;
+const LANES = 3;
 const MOST_MS = 3 * 3_600_000;
 
 let entry = "";

@@ -8,7 +8,7 @@ import {
   Violation,
 } from "./crash-explorer.ts";
 import { type Interference, interfere } from "./crash-meddling.ts";
-import { listedFiles, problemAtRest, problemNow, type Truth, truthOf } from "./crash-oracle.ts";
+import { canUndo, listedFiles, problemAtRest, problemNow, type Truth, truthOf } from "./crash-oracle.ts";
 import { randomOf } from "./dice.ts";
 import { find, type Gate, GO, type Image } from "./memory-fs.ts";
 import { diskWith, type Machine, type Operation, type PlannedGroup, ROOT } from "./memory-machine.ts";
@@ -36,6 +36,8 @@ export async function exploreScene(scene: Scene, given: SceneExploration): Promi
   const { moments, outcome, end } = await playScene(await stageOf(scene, given.mode));
   if (outcome.error !== null) throw outcome.error;
   expectNone(problemAtRest(end, moments.at(-1)?.truth as Truth, outcome), "without any crash");
+  const missed = scene.operation === "purge" && canUndo(end);
+  expectNone(missed ? "a published run keeps its originals" : null, "after a purge of all");
   await explore(moments, { locks: false, random: randomOf(1), ...given }, tally);
   return tally.states;
 }

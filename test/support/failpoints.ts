@@ -32,7 +32,12 @@ export const FAILPOINTS: readonly Role[] = [
     verbs: ["write", "torn", "stat", "unlink", "read"],
   },
   { role: "lock", what: "lock of the dataset", verbs: ["link", "read", "stat", "unlink"] },
-  { role: "claim", what: "claim on a dead owner's lock", verbs: ["link", "unlink"] },
+  {
+    role: "claim",
+    what: "claim on a dead owner's lock",
+    verbs: ["link", "unlink"],
+    onFailure: ["stat", "read"],
+  },
   { role: "state", what: "home of a root in the user's state folder", verbs: ["stat"] },
   { role: "neighbour", what: "workspace or lock of a root above or below", verbs: ["stat"] },
   { role: "home-runs", what: "runs beside a root that was given another workspace", verbs: ["stat"] },

@@ -383,11 +383,22 @@ export function memoryFs(disk: Disk, gate: Gate = () => GO): PublicationFs {
   };
 }
 
+/** Names that a file has. */
+function linksOf(disk: Disk, inode: number): number {
+  let links = 0;
+  for (const node of disk.nodes.values()) {
+    if (node.kind !== "folder") continue;
+    for (const named of node.names.values()) if (named === inode) links += 1;
+  }
+  return links;
+}
+
 function entryOf(disk: Disk, path: string): Entry | null {
   const inode = find(disk, path);
   const node = inode === null ? undefined : disk.nodes.get(inode);
   if (node === undefined) return null;
-  const identity = { device: DEVICE, inode: String(inode), uid: OWN_UID, gid: 0 };
+  const links = inode === null ? 0 : linksOf(disk, inode);
+  const identity = { device: DEVICE, inode: String(inode), uid: OWN_UID, gid: 0, links };
   if (node.kind === "folder") {
     return { kind: "directory", ...identity, sizeBytes: 0, mtimeNs: "1", ctimeNs: "1", mode: 0o700 };
   }
