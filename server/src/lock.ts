@@ -45,12 +45,13 @@ export async function takeLock(request: LockRequest): Promise<Lock> {
   // Nothing is written where somebody holds the lock for certain.
   const holder = await holderOf(request, path);
   if (holder !== null) throw lockedBy(holder, path, owner);
+  const own: OwnFile = { temp, made: null, litter: false };
   let taken = false;
   try {
     await fs.writeNew(temp, `${JSON.stringify(owner)}\n`).catch((error: unknown) => {
       throw unwritable(path, error);
     });
-    const own = { temp, made: await fs.lstat(temp) };
+    own.made = await fs.lstat(temp);
     let claimant: LockOwner | null = null;
     for (let attempt = 0; attempt < 3; attempt += 1) {
       if (await tryLink(fs, own, path)) {
@@ -63,8 +64,8 @@ export async function takeLock(request: LockRequest): Promise<Lock> {
     if (claimant !== null) throw lockedBy(claimant, path, owner);
     throw new TampError("Locked", `${root} is being maintained by another process`, { hint: "try again" });
   } finally {
-    const gone = await discard(fs, temp);
-    if (!gone && !taken) abandoned.add(nonce);
+    await discardOwn(fs, own, temp);
+    if (own.litter && !taken) abandoned.add(nonce);
   }
 }
 
@@ -176,7 +177,9 @@ function parseOwner(text: string): LockOwner | null {
 /** The contender's own file, of which lock and claims are links. */
 interface OwnFile {
   readonly temp: string;
-  readonly made: Entry | null;
+  made: Entry | null;
+  /** A file of ours could not be removed. */
+  litter: boolean;
 }
 
 /** A file of a lock is never written to after it was linked: the same inode and mtime are the same file. */
@@ -244,10 +247,10 @@ async function removeStale({ fs, path, processes }: LockRequest, own: OwnFile): 
     if ((await readOwner(fs, path))?.nonce === judged.nonce) await fs.unlink(path);
   } catch (error) {
     // The dead owner's lock stands, and so must the claims that lead to its next claimant.
-    await discard(fs, claims.at(-1) ?? path);
+    await discardOwn(fs, own, claims.at(-1) ?? path);
     throw error;
   }
-  for (const claim of claims) await discard(fs, claim);
+  for (const claim of claims) await discardOwn(fs, own, claim);
   return null;
 }
 
@@ -268,8 +271,9 @@ function heldLock(fs: PublicationFs, path: string, nonce: string, own: OwnFile):
         await unlinkIfPresent(fs, own.temp);
       } catch {
         // What was done under the lock stands, and is what shall be answered.
-        abandoned.add(nonce);
+        own.litter = true;
       }
+      if (own.litter) abandoned.add(nonce);
     },
   };
 }
@@ -295,6 +299,10 @@ async function sweep({ fs, path, processes }: LockRequest): Promise<void> {
     // Litter is no reason to refuse a run.
     if (!(error instanceof TampError) && errno(error) === "") throw error;
   }
+}
+
+async function discardOwn(fs: PublicationFs, own: OwnFile, path: string): Promise<void> {
+  if (!(await discard(fs, path))) own.litter = true;
 }
 
 /** Removes a file that nobody needs; false where that failed, and the next holder cleans up. */

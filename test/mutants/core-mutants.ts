@@ -213,6 +213,15 @@ export const CORE_MUTANTS: readonly Mutant[] = [
     tests: [states, crash],
   },
   {
+    name: "moved-output-recovered",
+    of: "I5",
+    what: "a group of which an output was moved away with its directory is dealt with",
+    file: RECOVERY,
+    find: 'const index = outputs.findIndex(({ live }) => live === "elsewhere");',
+    replace: "const index = outputs.findIndex(() => false);",
+    tests: [states, runGuards],
+  },
+  {
     name: "no-check-before-link",
     of: "S8",
     what: "live sources are not looked at again before the outputs are linked",

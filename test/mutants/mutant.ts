@@ -53,6 +53,5 @@ export const TESTS = {
   processes: "test/server/processes.test.ts",
   maintain: "test/server/maintain.test.ts",
   neighbours: "test/server/neighbours.test.ts",
-  openWriters: "test/server/open-writers.test.ts",
   workspace: "test/server/workspace.test.ts",
 } as const;

@@ -146,7 +146,16 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     file: GROUP,
     find: "  await refuseWriters(request, sources);\n",
     replace: "",
-    tests: [runGuards, TESTS.openWriters],
+    tests: [runGuards],
+  },
+  {
+    name: "late-writers-ignored",
+    of: "S8",
+    what: "a source that somebody has opened for writing meanwhile is retired",
+    file: GROUP,
+    find: "    await refuseWriters(request, record.sources);\n",
+    replace: "",
+    tests: [runGuards],
   },
   {
     name: "pin-unchecked",

@@ -496,3 +496,15 @@ describe("a lock whose files could not be removed", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 });
+
+it("a claim that could not be removed goes with the next holder of the same process", async () => {
+  plant(await deadOwner());
+  // The first unlink takes the dead owner's lock away, the second its claim.
+  const fs = failingFs("unlink", 2, "EIO");
+  const lock = await takeLock({ fs, processes: hostProcesses, path, root: "/data/events", since: "now" });
+  expect(readdirSync(folder)).toEqual(["lock", "lock.stale.dead"]);
+  await refusal();
+  await lock.release();
+  await (await take()).release();
+  expect(readdirSync(folder)).toEqual([]);
+});

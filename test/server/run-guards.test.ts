@@ -75,6 +75,15 @@ const once = (act: () => void): (() => void) => {
   };
 };
 
+/** The real file system until the first such call, and none from then on. */
+function crashingAt(isLast: (...call: Parameters<Hook>) => boolean): PublicationFs {
+  let gone = false;
+  return hooked((method, paths) => {
+    gone ||= isLast(method, paths);
+    if (gone) throw new Crash();
+  });
+}
+
 describe("a source that somebody changes stops a run", () => {
   const source = (): string => join(root, SOURCES[1] ?? "");
   const atFolder = (act: () => void): Hook => {
@@ -83,6 +92,11 @@ describe("a source that somebody changes stops a run", () => {
       if (method === "mkdir" && path?.endsWith("/0001") === true) first();
     };
   };
+  const atCommit =
+    (act: () => void): Hook =>
+    (method, [path = ""]) => {
+      if (method === "rename" && path.endsWith(".json.new") && /COMMIT/.test(textOf(path))) act();
+    };
   const linkPartition = (): void => {
     renameSync(join(root, "p"), join(folder, "elsewhere"));
     symlinkSync(join(folder, "elsewhere"), join(root, "p"));
@@ -124,14 +138,15 @@ describe("a source that somebody changes stops a run", () => {
     },
     {
       when: "touched as COMMIT is written (S8), with no live name touched",
-      hook:
-        (act) =>
-        (method, [path]) => {
-          if (method === "rename" && path?.endsWith(".json.new") === true && /COMMIT/.test(textOf(path)))
-            act();
-        },
+      hook: atCommit,
       act: () => touch(source()),
       states: ["PREPARED", "COMMIT", "ROLLED_BACK"],
+    },
+    {
+      when: "moved behind a link as COMMIT is written (S8), with no live name touched",
+      hook: atCommit,
+      act: linkPartition,
+      states: ["PREPARED", "COMMIT"],
     },
   ];
   it.each(rows)("$when", async ({ hook, afterRewrite, act, states }) => {
@@ -149,11 +164,19 @@ describe("a source that somebody changes stops a run", () => {
     expect(rewritten).toBe(hook === undefined || states.includes("COMMIT"));
   });
 
-  it("who has it open for writing", async () => {
-    const openWriters: Ports["openWriters"] = async (files) => files.map(() => 4242);
-    const { report, live } = await watchedRun(() => {}, { ports: { openWriters } });
-    expect(report).toMatchObject({ kind: "rolled_back", reason: expect.stringContaining("process 4242") });
-    expect(live).toEqual([]);
+  it.each([
+    { when: "from the start (S1)", from: 1, states: ["ROLLED_BACK"] },
+    { when: "by the end (S8)", from: 2, states: ["PREPARED", "COMMIT", "ROLLED_BACK"] },
+  ])("who has it open for writing $when", async ({ from, states }) => {
+    let looks = 0;
+    const openWriters: Ports["openWriters"] = async (files) => {
+      looks += 1;
+      return files.map(() => (looks >= from ? 4242 : null));
+    };
+    const watched = await watchedRun(() => {}, { ports: { openWriters } });
+    expect(watched.report).toMatchObject({ kind: "rolled_back", reason: expect.stringContaining("4242") });
+    expect(watched.states).toEqual(states);
+    expect(watched.live).toEqual([]);
   });
 });
 
@@ -261,6 +284,18 @@ it("a file that slipped in as its run was killed is given back by recovery", asy
   expect(recovered.map(({ action }) => action)).toEqual(["undo"]);
   expect(namesBelow(join(root, "p"))).toEqual(["a.parquet", "b.parquet"]);
   expect(readRows(join(root, SOURCES[1] ?? ""))).toEqual(["another row"]);
+});
+
+it("an output that was moved away with its directory is not taken for one that is gone", async () => {
+  const fs = crashingAt((method, [from]) => method === "rename" && from === join(root, SOURCES[0] ?? ""));
+  await runUntilCrash(root, fs);
+  const recover = (): Promise<readonly string[]> =>
+    maintainRows(root, async (held) => held.recovered.map(({ action }) => action));
+  renameSync(join(root, "p"), join(folder, "elsewhere"));
+  expect(await recover()).toEqual(["quarantine"]);
+  renameSync(join(folder, "elsewhere"), join(root, "p"));
+  expect(await recover()).toEqual(["roll_back"]);
+  expect(namesBelow(join(root, "p"))).toEqual(["a.parquet", "b.parquet"]);
 });
 
 describe("an undo", () => {

@@ -397,12 +397,29 @@ function entryOf(disk: Disk, path: string): Entry | null {
   const inode = find(disk, path);
   const node = inode === null ? undefined : disk.nodes.get(inode);
   if (node === undefined) return null;
-  const links = inode === null ? 0 : linksOf(disk, inode);
-  const identity = { device: DEVICE, inode: String(inode), uid: OWN_UID, gid: 0, links };
+  const identity = { device: DEVICE, inode: String(inode), uid: OWN_UID, gid: 0 };
   if (node.kind === "folder") {
-    return { kind: "directory", ...identity, sizeBytes: 0, mtimeNs: "1", ctimeNs: "1", mode: 0o700 };
+    return {
+      kind: "directory",
+      ...identity,
+      sizeBytes: 0,
+      mtimeNs: "1",
+      ctimeNs: "1",
+      mode: 0o700,
+      links: 1,
+    };
   }
   const { text, mtime, ctime, mode, uid } = node;
   const stamps = { sizeBytes: text.length, mtimeNs: String(mtime), ctimeNs: String(ctime) };
-  return { kind: "file", ...identity, ...stamps, mode, uid };
+  return {
+    kind: "file",
+    ...identity,
+    ...stamps,
+    mode,
+    uid,
+    // Looked for when it is asked for: that is seldom, and a look goes through all folders.
+    get links() {
+      return linksOf(disk, inode as number);
+    },
+  };
 }
