@@ -281,8 +281,8 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     of: "I7",
     what: "a lock that its taker holds passes for abandoned where its temporary name could not be removed",
     file: LOCK,
-    find: "if (!gone && !taken) abandoned.add(nonce);",
-    replace: "if (!gone) abandoned.add(nonce);",
+    find: " && !taken) abandoned.add(nonce);",
+    replace: ") abandoned.add(nonce);",
     tests: [lock],
   },
   {
