@@ -181,10 +181,9 @@ export function decideUndo(record: JournalRecord, found: Observation): UndoDecis
   if (output >= 0) {
     return { kind: "refused", reason: `${record.outputs[output]?.path} is no longer what the run published` };
   }
-  for (const [source, { live, trash }] of found.sources.entries()) {
+  for (const [source, { trash }] of found.sources.entries()) {
     const path = record.sources[source]?.path;
     if (trash !== "ours") return { kind: "refused", reason: `the original of ${path} is no longer retained` };
-    if (live === "other") return { kind: "refused", reason: `another file has taken the name ${path}` };
   }
   const back = giveBack(record, found, "UNDONE");
   if (back.kind === "quarantine") return { kind: "refused", reason: back.reason };

@@ -233,7 +233,6 @@ async function clean(context: PublishContext, record: JournalRecord): Promise<vo
   // An undo withdraws the outputs into `out` and takes the originals from `trash`.
   const unneeded = record.state === "RETIRED" ? ["src", "tmp"] : GROUP_PARTS;
   for (const part of unneeded) await removeIfEmpty(fs, join(folder.path, part));
-  await fs.sync(folder.path);
 }
 
 async function emptyFolder(fs: PublicationFs, folder: string): Promise<void> {

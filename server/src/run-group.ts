@@ -119,11 +119,10 @@ function newRecord(request: GroupRequest): JournalRecord {
   };
 }
 
-/** S2: the group's folder and its parts, durable. */
+/** S2: the group's folder; its parts last with the first record in it. */
 async function createFolders({ fs, folder }: PublishContext): Promise<void> {
   await fs.mkdir(folder.path);
   for (const part of GROUP_PARTS) await fs.mkdir(join(folder.path, part));
-  await fs.sync(folder.path);
   await fs.sync(dirname(folder.path));
 }
 
@@ -223,7 +222,6 @@ async function stage(request: GroupRequest, record: JournalRecord): Promise<Stag
   const committed = await timed(request, "sync", async () => {
     await takeOnOwner(context, record.sources, outputs);
     for (const output of outputs) await fs.sync(output);
-    await fs.sync(join(folder.path, "out"));
     await fs.sync(join(folder.path, "src"));
     const files = await mapLimit(outputs, 4, (path, index) =>
       recordOutput(request, path, index, validated[index]),

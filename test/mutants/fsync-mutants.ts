@@ -228,29 +228,3 @@ export const FSYNC_MUTANTS: readonly Mutant[] = [
     tests: [durability],
   }),
 ];
-
-/** An fsync that no test can miss: nothing is lost without it. */
-export interface SpareFsync {
-  readonly file: string;
-  /** Stands exactly once in the file. */
-  readonly call: string;
-  readonly why: string;
-}
-
-export const SPARE_FSYNCS: readonly SpareFsync[] = [
-  {
-    file: PUBLISH,
-    call: "await fs.sync(folder.path);",
-    why: "where what cleaning removed comes back, recovery cleans again",
-  },
-  {
-    file: GROUP,
-    call: "await fs.sync(folder.path);",
-    why: "the parts of a group's folder last with its first record, which syncs the same folder",
-  },
-  {
-    file: GROUP,
-    call: 'await fs.sync(join(folder.path, "out"));',
-    why: "staged names last before anything is retired, with the sync after the links; until then recovery rolls back",
-  },
-];

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { JournalRecord } from "@tamp/core";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
@@ -363,21 +363,5 @@ describe("runs", () => {
     });
     expect((await client.request("tamp/undo", { dataset: root })).kind).toBe("undone");
     expect(fingerprints(root)).toEqual(before);
-  });
-
-  it("whose output was changed behind its size and time are not undone", async () => {
-    const root = dataset(smallFiles(["a"]));
-    const client = await start();
-    await open(client, root);
-    const result = await compact(client, root);
-    const output = join(root, result.groups[0]?.outputs[0]?.path ?? "");
-    const { atime, mtime, size } = statSync(output);
-    const bytes = readFileSync(output);
-    bytes[size - 20] = (bytes[size - 20] ?? 0) ^ 1;
-    writeFileSync(output, bytes);
-    utimesSync(output, atime, mtime);
-    const undone = await client.request("tamp/undo", { dataset: root });
-    expect(undone.kind).toBe("refused");
-    expect(undone.reason).toContain("no longer what the run published");
   });
 });

