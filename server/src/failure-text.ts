@@ -33,9 +33,15 @@ const ADVICE: ReadonlyMap<string, Advice> = new Map([
 export function ioAdvice(error: unknown): Advice | null {
   const known = ADVICE.get(errno(error));
   if (known !== undefined || !(error instanceof Error)) return known ?? null;
-  // A worker that could not be started tells its cause in words only.
-  return /\bEMFILE\b/.test(error.message) ? (ADVICE.get("EMFILE") ?? null) : null;
+  const [code = ""] = IN_WORDS.find(([, words]) => words.test(error.message)) ?? [];
+  return ADVICE.get(code) ?? null;
 }
+
+/** Engines, and workers that could not be started, tell the system's error in words only. */
+const IN_WORDS: readonly (readonly [code: string, words: RegExp])[] = [
+  ["ENOSPC", /No space left on device/],
+  ["EMFILE", /\bEMFILE\b|Too many open files/],
+];
 
 /** A group's failure in words that name the user's files, not our pins, and the cause before the system call. */
 export function failureText(error: unknown, record: JournalRecord): string {

@@ -139,8 +139,6 @@ const FULL_IN_THE_MIDDLE: Fault = {
   code: 2,
   says: /the disk is full/,
   after: () => rmSync(join(disk(), "filler")),
-  // Not even the end of the run could be written down.
-  recovers: "recovered",
 };
 const READ_ONLY_IN_THE_MIDDLE: Fault = {
   name: "a disk that becomes read-only during the overlap",
@@ -171,7 +169,6 @@ const MOUNTED: readonly Fault[] = [
     code: 2,
     says: /the disk is full/,
     after: () => remount(disk(), `nr_inodes=${usedInodes() + 1000}`),
-    recovers: "recovered",
   },
   {
     name: "a disk that is read-only",
@@ -257,8 +254,8 @@ const ROOT_RENAMED: readonly Fault[] = [REWRITE, OVERLAP].map((moment) => ({
   code: 2,
   says: /no such file|was removed|changed/,
   after: () => renameSync(`${root}-moved`, root),
-  // What was linked, if anything, is out of reach until the dataset is back.
-  recovers: "recovered",
+  // What was linked is out of reach until the dataset is back.
+  ...(moment === OVERLAP ? { recovers: "recovered" } : {}),
 }));
 const ROOT_DELETED: readonly Fault[] = [REWRITE, OVERLAP].map((moment) => ({
   name: `the dataset deleted during the ${moment.name}`,
