@@ -74,10 +74,14 @@ export function isPublishedName(path: string): boolean {
   return PUBLISHED_NAME.test(path);
 }
 
-/** `compacted-<runId>-0001.parquet`; `runId` of digits and small letters; `ordinal` counts a run's outputs from 1. */
+/** What the names of a run's outputs begin with; `runId` of digits and small letters. */
+export function outputPrefix(operation: "compact", runId: string): string {
+  return `${{ compact: "compacted" }[operation]}-${runId}-`;
+}
+
+/** `compacted-<runId>-0001.parquet`; `ordinal` counts a run's outputs from 1. */
 export function publishedName(operation: "compact", runId: string, ordinal: number): string {
-  const prefix = { compact: "compacted" }[operation];
-  return `${prefix}-${runId}-${String(ordinal).padStart(4, "0")}.parquet`;
+  return `${outputPrefix(operation, runId)}${String(ordinal).padStart(4, "0")}.parquet`;
 }
 
 /**

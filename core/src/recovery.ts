@@ -99,7 +99,7 @@ function movedOutput(record: JournalRecord, { outputs }: Observation): RecoveryD
  * journal all the same: a power cut on the way back would leave a group that is neither before nor after and calls
  * itself at rest.
  */
-function asCommitted(decision: RecoveryDecision, { sources }: Observation): RecoveryDecision {
+function asCommitted(decision: GivingBack, { sources }: Observation): GivingBack {
   const maybeRetired = sources.every(({ live }) => live !== "ours");
   if (!maybeRetired || decision.kind !== "undo") return decision;
   return { ...decision, steps: [{ kind: "write_state", state: "COMMIT" }, ...decision.steps] };
@@ -119,16 +119,14 @@ function forwardSteps(found: Observation): readonly PublicationStep[] {
   return [...steps, { kind: "sync" }, { kind: "write_state", state: "RETIRED" }, { kind: "clean" }];
 }
 
+type GivingBack = Extract<RecoveryDecision, { readonly kind: "undo" | "roll_back" | "quarantine" }>;
+
 /**
  * Restores what was retired, then withdraws what was published: in this order, so that no row is ever absent.
  * Where a retired source cannot have its name back (another file took it, the original is gone or changed),
  * nothing is touched.
  */
-function giveBack(
-  record: JournalRecord,
-  found: Observation,
-  state: "UNDONE" | "ROLLED_BACK",
-): RecoveryDecision {
+function giveBack(record: JournalRecord, found: Observation, state: "UNDONE" | "ROLLED_BACK"): GivingBack {
   const strays: PublicationStep[] = [];
   const restore: PublicationStep[] = [];
   for (const [source, { live, trash }] of found.sources.entries()) {
@@ -187,8 +185,7 @@ export function decideUndo(record: JournalRecord, found: Observation): UndoDecis
   }
   const back = giveBack(record, found, "UNDONE");
   if (back.kind === "quarantine") return { kind: "refused", reason: back.reason };
-  const steps = back.kind === "at_rest" ? [] : back.steps;
-  return { kind: "undo", steps: [{ kind: "write_state", state: "UNDOING" }, ...steps] };
+  return { kind: "undo", steps: [{ kind: "write_state", state: "UNDOING" }, ...back.steps] };
 }
 
 export type PurgeDecision =

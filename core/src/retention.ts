@@ -18,28 +18,34 @@ export interface RetentionInput {
   readonly runs: readonly RetainedRun[];
   readonly retention: Retention;
   readonly nowMs: number;
-  /** Originals that the run about to begin will add. */
+  /** Originals that the run about to begin will add, and those that cannot go. */
   readonly incomingBytes: number;
+  /** Before a run: a clock that jumped ahead must not cost the last undo. */
+  readonly keepNewest: boolean;
 }
 
 /**
- * Runs whose originals are due to go, oldest first: those past their retention, then as many of the oldest as the
- * bound on bytes asks for. The bound never takes the newest run: something can always be undone.
+ * Runs whose originals are due to go: those past their retention, then as many of the oldest others as the bound on
+ * bytes asks for, each oldest first. The bound never takes the newest run: something can always be undone.
  */
-export function dueRuns({ runs, retention, nowMs, incomingBytes }: RetentionInput): readonly RetainedRun[] {
+export function dueRuns(input: RetentionInput): readonly RetainedRun[] {
+  const { runs, retention, nowMs, incomingBytes, keepNewest } = input;
   const { retentionMs, maxRetainedBytes } = retention;
   const newest = runs.at(-1);
-  let bytes = incomingBytes + runs.reduce((sum, run) => sum + run.retainedBytes, 0);
-  const due: RetainedRun[] = [];
-  // The old ones count first, wherever they stand: a clock that was set back must not keep them above the bound.
-  for (const expired of [true, false]) {
-    for (const run of runs) {
-      if (nowMs - run.sinceMs >= retentionMs !== expired) continue;
-      const above = maxRetainedBytes !== null && bytes > maxRetainedBytes && run !== newest;
-      if (!expired && !above) continue;
-      due.push(run);
-      bytes -= run.retainedBytes;
-    }
+  const isExpired = (run: RetainedRun): boolean =>
+    nowMs - run.sinceMs >= retentionMs && !(keepNewest && run === newest);
+  const due = runs.filter(isExpired);
+  // By age, not by order: a clock that was set back must not keep old runs above the bound.
+  const young = runs.filter((run) => !isExpired(run));
+  let bytes = incomingBytes + sumBytes(young);
+  for (const run of young) {
+    if (maxRetainedBytes === null || bytes <= maxRetainedBytes || run === newest) break;
+    due.push(run);
+    bytes -= run.retainedBytes;
   }
   return due;
+}
+
+function sumBytes(runs: readonly RetainedRun[]): number {
+  return runs.reduce((sum, run) => sum + run.retainedBytes, 0);
 }

@@ -66,10 +66,9 @@ export async function readJournals(
 async function readWorkspace(fs: PublicationFs, workspace: Workspace): Promise<readonly FoundJournal[]> {
   const found: FoundJournal[] = [];
   for (const runId of await listFolder(fs, workspace.runs)) {
-    for (const name of await listFolder(fs, runFolder(workspace, runId))) {
-      const group = Number(name);
-      if (/^\d{4,}$/.test(name)) found.push(await readJournal(fs, workspace, runId, group));
-    }
+    const names = await listFolder(fs, runFolder(workspace, runId));
+    const groups = names.filter((name) => /^\d{4,}$/.test(name)).map(Number);
+    found.push(...(await mapLimit(groups, 16, (group) => readJournal(fs, workspace, runId, group))));
   }
   return found;
 }

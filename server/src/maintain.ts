@@ -1,6 +1,6 @@
 import { isAtRest } from "@tamp/core";
 import type { PublicationFs } from "./fs.ts";
-import { readableOf, readJournals } from "./journal.ts";
+import { type FoundJournal, readableOf, readJournals } from "./journal.ts";
 import { takeLocks } from "./lock.ts";
 import { refuseHeldAbove, refuseHeldBelow } from "./neighbours.ts";
 import type { OpenWriters } from "./open-writers.ts";
@@ -36,6 +36,8 @@ export interface Maintenance extends RecoveryContext, Ports {
   readonly owner: string;
   /** What recovery did with leftovers before this work began (S0). */
   readonly recovered: readonly RecoveredGroup[];
+  /** Every group of every run, as recovery left it. */
+  readonly journals: readonly FoundJournal[];
 }
 
 export interface MaintenanceRequest {
@@ -61,20 +63,19 @@ export async function maintain<T>(
     await refuseHeldAbove(ports, workspace);
     await recordWorkspace(fs, workspace);
     const workspaces = await allWorkspaces(fs, workspace);
-    await refuseHeldBelow(ports, root, await interruptedPartitions(fs, workspaces));
+    const found = await readJournals(fs, workspaces);
+    await refuseHeldBelow(ports, root, interruptedPartitions(found));
     const context = { ...ports, workspaces, assertHeld: () => lock.assertHeld() };
-    const recovered = await recoverGroups(context);
-    return await work({ ...context, workspace, owner: lock.nonce, recovered });
+    const recovered = await recoverGroups(context, found);
+    const journals = recovered.length === 0 ? found : await readJournals(fs, workspaces);
+    return await work({ ...context, workspace, owner: lock.nonce, recovered, journals });
   } finally {
     await lock.release();
   }
 }
 
 /** Partitions in which recovery may move files. */
-async function interruptedPartitions(
-  fs: PublicationFs,
-  workspaces: readonly Workspace[],
-): Promise<readonly string[]> {
-  const records = readableOf(await readJournals(fs, workspaces)).map((found) => found.record);
+function interruptedPartitions(journals: readonly FoundJournal[]): readonly string[] {
+  const records = readableOf(journals).map((found) => found.record);
   return records.filter((record) => !isAtRest(record)).map((record) => record.partition);
 }

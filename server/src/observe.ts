@@ -58,6 +58,19 @@ async function presencesOf(
   return { live, own: stray ? "stray" : own };
 }
 
+/** The same, but where a name leads out of the dataset by now the error itself. */
+export async function observeOrDrift(
+  place: GroupPlace,
+  record: JournalRecord,
+): Promise<Observation | DriftError> {
+  try {
+    return await observe(place, record);
+  } catch (error) {
+    if (error instanceof DriftError) return error;
+    throw error;
+  }
+}
+
 type RecordedFile = FileIdentity & { readonly path: string; readonly footerHash: string };
 
 async function presenceOf(place: GroupPlace, path: string, file: RecordedFile): Promise<Presence> {

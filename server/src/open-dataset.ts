@@ -180,7 +180,13 @@ export class OpenDataset {
       }))
       .reverse();
     const retention = { retentionMs, maxRetainedBytes };
-    const due = dueRuns({ runs: retained, retention, nowMs: this.deps.ports.now(), incomingBytes });
+    const due = dueRuns({
+      runs: retained,
+      retention,
+      nowMs: this.deps.ports.now(),
+      incomingBytes,
+      keepNewest: true,
+    });
     return due.reduce((sum, run) => sum + run.retainedBytes, 0);
   }
 

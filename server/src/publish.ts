@@ -61,6 +61,8 @@ export async function performSteps(
       onState(current);
       continue;
     }
+    if (first?.kind === "check_source")
+      for (const folder of liveFolders(context, current)) await refuseLinked(context.fs, folder);
     await mapLimit(run, STEPS_AT_ONCE, async (step) => {
       await context.assertHeld();
       await performStep(context, current, step as DiskStep);
@@ -110,9 +112,7 @@ async function performStep(context: PublishContext, record: JournalRecord, step:
 }
 
 async function checkSource(context: PublishContext, source: SourceRecord): Promise<void> {
-  const live = livePath(context, source);
-  await refuseLinked(context.fs, dirname(live));
-  const entry = await context.fs.lstat(live);
+  const entry = await context.fs.lstat(livePath(context, source));
   if (entry === null) throw new DriftError(source.path, "was removed while it was rewritten");
   if (!isSame(entry, source) || entry.ctimeNs !== source.ctimeNs) {
     throw new DriftError(source.path, "was changed while it was rewritten");

@@ -1,15 +1,36 @@
 import { dirname, join } from "node:path";
-import { assertNever, decidePurge, dueRuns, isAtRest, type JournalRecord, type Retention } from "@tamp/core";
+import {
+  assertNever,
+  decidePurge,
+  dueRuns,
+  isAtRest,
+  type JournalRecord,
+  type PublicationStep,
+  type Retention,
+} from "@tamp/core";
 import { TampError } from "./errors.ts";
-import { type ReadableJournal, readableOf, readJournals, removeIfEmpty, unlinkIfPresent } from "./journal.ts";
-import { DriftError, observe } from "./observe.ts";
+import { errno } from "./fs.ts";
+import {
+  type ReadableJournal,
+  readableOf,
+  removeIfEmpty,
+  unfinishedJournal,
+  unlinkIfPresent,
+} from "./journal.ts";
+import type { Maintenance } from "./maintain.ts";
+import { DriftError, observeOrDrift } from "./observe.ts";
 import { performSteps } from "./publish.ts";
 import { publishContext, type RecoveryContext } from "./recover.ts";
 import { GROUP_PARTS } from "./workspace.ts";
 
 export type PurgeRequest =
   /** What is past its retention, and the oldest runs above its bound once `incomingBytes` more are kept. */
-  | { readonly kind: "due"; readonly retention: Retention; readonly incomingBytes: number }
+  | {
+      readonly kind: "due";
+      readonly retention: Retention;
+      readonly incomingBytes: number;
+      readonly keepNewest: boolean;
+    }
   | { readonly kind: "all" }
   | { readonly kind: "run"; readonly runId: string };
 
@@ -21,45 +42,44 @@ export interface PurgedRun {
 
 export interface Purged {
   readonly runs: readonly PurgedRun[];
-  /** Runs that were asked for or are due and keep their originals. */
+  /** Runs that were asked for or are due and keep originals. */
   readonly kept: readonly { readonly runId: string; readonly reason: string }[];
   /** Bytes of originals that are still retained. */
   readonly retainedBytes: number;
 }
 
-/** Records of runs that keep nothing any more stay this long, to be listed. */
+type PurgeContext = RecoveryContext & Pick<Maintenance, "journals">;
+
+/** Records of groups that keep nothing any more stay this long, to be listed. */
 const RECORD_RETENTION_MS = 30 * 86_400_000;
 
 /**
- * S12: deletes retained originals, oldest run first; the caller holds the lock. A run whose outputs are neither as
+ * S12: deletes retained originals, oldest run first; the caller holds the lock. A group whose outputs are neither as
  * it published them nor rewritten by a later run keeps its originals, which may be the only copy of their rows,
- * unless it was asked for by name. With `dryRun` nothing is deleted.
+ * unless its run was asked for by name. With `dryRun` nothing is deleted.
  */
 export async function purgeRuns(
-  context: RecoveryContext,
+  context: PurgeContext,
   request: PurgeRequest,
   dryRun: boolean,
 ): Promise<Purged> {
-  const journals = readableOf(await readJournals(context.fs, context.workspaces));
+  const journals = readableOf(context.journals);
   const retained = retainedRuns(journals);
-  const purged: PurgedRun[] = [];
-  const kept: { runId: string; reason: string }[] = [];
-  for (const run of chooseRuns(context, request, retained, journals)) {
-    const settled = new Set([...purged, ...kept].map(({ runId }) => runId));
-    const open = journals.filter(({ runId }) => !settled.has(runId));
-    const reason = earlierRun(run, open) ?? (await refusalOf(context, run, journals, request.kind === "run"));
-    if (reason !== null) {
-      kept.push({ runId: run.runId, reason });
-      continue;
-    }
-    if (!dryRun) for (const found of run.groups) await purgeGroup(context, found);
-    const sources = run.groups.flatMap(({ record }) => record.sources);
-    purged.push({ runId: run.runId, files: sources.length, bytes: run.retainedBytes });
-  }
+  const work: PurgeWork = {
+    context,
+    journals,
+    byName: request.kind === "run",
+    dryRun,
+    rewritten: rewrittenFiles(journals),
+    purged: [],
+    kept: [],
+    gone: new Set(),
+  };
+  const keptBytes = await purgeChosen(work, request, retained);
   if (!dryRun) await forgetOld(context, journals);
-  const gone = new Set(purged.map(({ runId }) => runId));
-  const left = retained.filter(({ runId }) => !gone.has(runId));
-  return { runs: purged, kept, retainedBytes: left.reduce((sum, run) => sum + run.retainedBytes, 0) };
+  const touched = new Set([...work.purged, ...work.kept].map(({ runId }) => runId));
+  const untouched = retained.filter(({ runId }) => !touched.has(runId));
+  return { runs: work.purged, kept: work.kept, retainedBytes: keptBytes + sumBytes(untouched) };
 }
 
 interface RetainedGroups {
@@ -67,6 +87,19 @@ interface RetainedGroups {
   readonly groups: readonly ReadableJournal[];
   readonly retainedBytes: number;
   readonly sinceMs: number;
+}
+
+interface PurgeWork {
+  readonly context: PurgeContext;
+  readonly journals: readonly ReadableJournal[];
+  readonly byName: boolean;
+  readonly dryRun: boolean;
+  /** Files that a published run took for sources, with the latest such run. */
+  readonly rewritten: ReadonlyMap<string, string>;
+  readonly purged: PurgedRun[];
+  readonly kept: { readonly runId: string; readonly reason: string }[];
+  /** Runs that cannot be undone any more, so that no later run need wait for them. */
+  readonly gone: Set<string>;
 }
 
 /** Runs that keep originals, oldest first. */
@@ -78,116 +111,171 @@ function retainedRuns(journals: readonly ReadableJournal[]): readonly RetainedGr
     byRun.set(found.runId, groups);
     groups.push(found);
   }
-  return [...byRun].map(([runId, groups]) => {
-    const sources = groups.flatMap(({ record }) => record.sources);
-    const retainedBytes = sources.reduce((sum, source) => sum + source.sizeBytes, 0);
-    const sinceMs = Math.max(...groups.map(({ record }) => Date.parse(record.stateSince)));
-    return { runId, groups, retainedBytes, sinceMs };
-  });
+  return [...byRun].map(([runId, groups]) => ({
+    runId,
+    groups,
+    retainedBytes: groups.reduce((sum, { record }) => sum + bytesOf(record), 0),
+    sinceMs: groups.reduce((latest, { record }) => Math.max(latest, Date.parse(record.stateSince)), 0),
+  }));
 }
 
-function chooseRuns(
-  context: RecoveryContext,
+function bytesOf({ sources }: JournalRecord): number {
+  return sources.reduce((sum, source) => sum + source.sizeBytes, 0);
+}
+
+function sumBytes(runs: readonly RetainedGroups[]): number {
+  return runs.reduce((sum, run) => sum + run.retainedBytes, 0);
+}
+
+function fileKey({ path, inode }: { readonly path: string; readonly inode: string }): string {
+  return `${path}\0${inode}`;
+}
+
+function rewrittenFiles(journals: readonly ReadableJournal[]): ReadonlyMap<string, string> {
+  const latest = new Map<string, string>();
+  for (const { runId, record } of journals) {
+    if (record.state !== "RETIRED" && record.state !== "PURGED") continue;
+    for (const source of record.sources) latest.set(fileKey(source), runId);
+  }
+  return latest;
+}
+
+/** Purges what the request names; answers the bytes that those runs keep all the same. */
+async function purgeChosen(
+  work: PurgeWork,
   request: PurgeRequest,
   retained: readonly RetainedGroups[],
-  journals: readonly ReadableJournal[],
-): readonly RetainedGroups[] {
+): Promise<number> {
+  let keptBytes = 0;
   switch (request.kind) {
     case "all":
-      return retained;
+      for (const run of retained) keptBytes += await purgeRun(work, run);
+      return keptBytes;
+    case "run":
+      for (const run of runsNamed(work, request.runId, retained)) keptBytes += await purgeRun(work, run);
+      return keptBytes;
     case "due": {
-      const { retention, incomingBytes } = request;
-      const due = dueRuns({ runs: retained, retention, nowMs: context.now(), incomingBytes });
-      const ids = new Set(due.map(({ runId }) => runId));
-      return retained.filter(({ runId }) => ids.has(runId));
-    }
-    case "run": {
-      if (journals.some(({ runId }) => runId === request.runId))
-        return retained.filter(({ runId }) => runId === request.runId);
-      throw new TampError("RunNotFound", `there is no run ${request.runId}`, {
-        hint: "`tamp runs DIR` lists the runs",
-      });
+      const { retention, incomingBytes, keepNewest } = request;
+      const nowMs = work.context.now();
+      // One after the other: what turns out to stay counts, and the next oldest goes in its place.
+      for (let left = retained; ; ) {
+        const bytes = incomingBytes + keptBytes;
+        const [due] = dueRuns({ runs: left, retention, nowMs, incomingBytes: bytes, keepNewest });
+        const run = left.find(({ runId }) => runId === due?.runId);
+        if (run === undefined) return keptBytes;
+        keptBytes += await purgeRun(work, run);
+        left = left.filter((other) => other !== run);
+      }
     }
     default:
       return assertNever(request);
   }
 }
 
-/** Why a run must keep its originals, in words; null where nothing speaks against a purge. */
-async function refusalOf(
-  context: RecoveryContext,
-  run: RetainedGroups,
-  journals: readonly ReadableJournal[],
-  byName: boolean,
-): Promise<string | null> {
-  const unfinished = journals.find(({ runId, record }) => runId === run.runId && !isAtRest(record));
-  if (unfinished !== undefined) return "it was interrupted and is not recovered";
-  for (const found of run.groups) {
-    const observed = await observe(publishContext(context, found), found.record).catch(driftOrThrow);
-    if (observed instanceof DriftError) return observed.message;
-    const decision = decidePurge(found.record, observed);
-    if (decision.kind === "refused") return decision.reason;
-    const lost = found.record.outputs.find(
-      (output, index) => observed.outputs[index]?.live !== "ours" && !isRewritten(output, found, journals),
-    );
-    if (lost !== undefined && !byName)
-      return `${lost.path} is no longer what the run published: its originals may be the only copy`;
+function runsNamed(
+  { journals }: PurgeWork,
+  wanted: string,
+  retained: readonly RetainedGroups[],
+): readonly RetainedGroups[] {
+  if (journals.some(({ runId }) => runId === wanted)) return retained.filter(({ runId }) => runId === wanted);
+  throw new TampError("RunNotFound", `there is no run ${wanted}`, { hint: "`tamp runs DIR` lists the runs" });
+}
+
+/** Answers the bytes that the run keeps. */
+async function purgeRun(work: PurgeWork, run: RetainedGroups): Promise<number> {
+  const { runId, groups, retainedBytes } = run;
+  const whole = unrecovered(work, runId) ?? earlierRun(work, run);
+  if (whole !== null) {
+    work.kept.push({ runId, reason: whole });
+    return retainedBytes;
   }
-  return null;
+  let [files, bytes] = [0, 0];
+  const reasons: string[] = [];
+  let undoable = false;
+  for (const found of groups) {
+    const judged = await judgeGroup(work, found);
+    if (judged.kind === "keep") {
+      reasons.push(judged.reason);
+      undoable ||= judged.undoable;
+      continue;
+    }
+    if (!work.dryRun) await performSteps(publishContext(work.context, found), found.record, judged.steps);
+    files += found.record.sources.length;
+    bytes += bytesOf(found.record);
+  }
+  if (!undoable) work.gone.add(runId);
+  if (files > 0) work.purged.push({ runId, files, bytes });
+  const [reason] = reasons;
+  if (reason !== undefined) work.kept.push({ runId, reason: severalText(reason, reasons.length) });
+  return retainedBytes - bytes;
 }
 
-function driftOrThrow(error: unknown): DriftError {
-  if (error instanceof DriftError) return error;
-  throw error;
+function severalText(reason: string, groups: number): string {
+  return groups === 1 ? reason : `${reason} (and ${groups - 1} more groups)`;
 }
 
-/** In words, an earlier run with originals of its own whose outputs this one has rewritten. */
-function earlierRun(run: RetainedGroups, journals: readonly ReadableJournal[]): string | null {
-  const sources = new Set(run.groups.flatMap(({ record }) => record.sources.map(({ inode }) => inode)));
+function unrecovered({ journals }: PurgeWork, wanted: string): string | null {
+  const open = journals.some(({ runId, record }) => runId === wanted && !isAtRest(record));
+  return open ? "it was interrupted and is not recovered" : null;
+}
+
+/** In words, an earlier run that can still be undone and whose outputs this one has rewritten. */
+function earlierRun({ journals, gone }: PurgeWork, run: RetainedGroups): string | null {
+  const sources = new Set(run.groups.flatMap(({ record }) => record.sources.map(fileKey)));
   const earlier = journals.find(
     ({ runId, record }) =>
       runId < run.runId &&
       record.state === "RETIRED" &&
-      record.outputs.some(({ inode }) => sources.has(inode)),
+      !gone.has(runId) &&
+      record.outputs.some((output) => sources.has(fileKey(output))),
   );
   return earlier === undefined
     ? null
     : `run ${earlier.runId} could not be undone any more, since this one has rewritten its outputs: purge that run first`;
 }
 
-/** A later run took the output for a source, and its own outputs hold the rows since. */
-function isRewritten(
-  output: JournalRecord["outputs"][number],
-  found: ReadableJournal,
-  journals: readonly ReadableJournal[],
-): boolean {
-  return journals.some(
-    ({ runId, record }) =>
-      runId > found.runId &&
-      (record.state === "RETIRED" || record.state === "PURGED") &&
-      record.sources.some(({ path, inode }) => path === output.path && inode === output.inode),
-  );
+type Judged =
+  | { readonly kind: "purge"; readonly steps: readonly PublicationStep[] }
+  | { readonly kind: "keep"; readonly reason: string; readonly undoable: boolean };
+
+async function judgeGroup(work: PurgeWork, found: ReadableJournal): Promise<Judged> {
+  const keep = (reason: string, undoable = true): Judged => ({ kind: "keep", reason, undoable });
+  try {
+    const observed = await observeOrDrift(publishContext(work.context, found), found.record);
+    if (observed instanceof DriftError) return keep(observed.message);
+    const decision = decidePurge(found.record, observed);
+    if (decision.kind === "refused") return keep(decision.reason);
+    const lost = found.record.outputs.find(
+      (output, index) =>
+        observed.outputs[index]?.live !== "ours" &&
+        (work.rewritten.get(fileKey(output)) ?? "") <= found.runId,
+    );
+    if (lost === undefined || work.byName) return { kind: "purge", steps: decision.steps };
+    return keep(
+      `${lost.path} is no longer what the run published: its originals may be the only copy`,
+      false,
+    );
+  } catch (error) {
+    // What cannot be looked at is kept, and must not keep every other run from going.
+    if (errno(error) === "" || !(error instanceof Error)) throw error;
+    return keep(error.message);
+  }
 }
 
-async function purgeGroup(context: RecoveryContext, found: ReadableJournal): Promise<void> {
-  const publishing = publishContext(context, found);
-  const decision = decidePurge(found.record, await observe(publishing, found.record));
-  if (decision.kind === "refused") throw new DriftError(found.folder.path, decision.reason);
-  await performSteps(publishing, found.record, decision.steps);
-}
-
-/** Removes what is left of runs that keep nothing: a folder in which anything else lies stays, with its record. */
-async function forgetOld(context: RecoveryContext, journals: readonly ReadableJournal[]): Promise<void> {
+/** Removes what is left of groups that keep nothing: a folder in which anything else lies stays, with its record. */
+async function forgetOld(context: PurgeContext, journals: readonly ReadableJournal[]): Promise<void> {
+  const { fs } = context;
   for (const { record, folder } of journals) {
     const keepsNothing = isAtRest(record) && record.state !== "RETIRED";
     const ageMs = context.now() - Date.parse(record.stateSince);
     if (!keepsNothing || !(ageMs > RECORD_RETENTION_MS)) continue;
     await context.assertHeld();
-    for (const part of GROUP_PARTS) await removeIfEmpty(context.fs, join(folder.path, part));
-    const left = await context.fs.readdir(folder.path);
+    await unlinkIfPresent(fs, unfinishedJournal(folder));
+    for (const part of GROUP_PARTS) await removeIfEmpty(fs, join(folder.path, part));
+    const left = await fs.readdir(folder.path);
     if (left.some((name) => (GROUP_PARTS as readonly string[]).includes(name))) continue;
-    await unlinkIfPresent(context.fs, folder.journal);
-    await removeIfEmpty(context.fs, folder.path);
-    await removeIfEmpty(context.fs, dirname(folder.path));
+    await unlinkIfPresent(fs, folder.journal);
+    await removeIfEmpty(fs, folder.path);
+    await removeIfEmpty(fs, dirname(folder.path));
   }
 }

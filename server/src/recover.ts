@@ -4,7 +4,6 @@ import type { PublicationFs } from "./fs.ts";
 import {
   type FoundJournal,
   type ReadableJournal,
-  readJournals,
   removeIfEmpty,
   unfinishedJournal,
   unlinkIfPresent,
@@ -42,9 +41,12 @@ export interface RecoveryContext {
  * Finishes or undoes every interrupted group of the workspaces; the caller holds the lock. Running it again finds
  * nothing to do. A group that cannot be judged is left as it is and reported as quarantined.
  */
-export async function recoverGroups(context: RecoveryContext): Promise<readonly RecoveredGroup[]> {
+export async function recoverGroups(
+  context: RecoveryContext,
+  journals: readonly FoundJournal[],
+): Promise<readonly RecoveredGroup[]> {
   const recovered: RecoveredGroup[] = [];
-  for (const found of await readJournals(context.fs, context.workspaces)) {
+  for (const found of journals) {
     const group = await recoverGroup(context, found);
     if (group !== null) recovered.push(group);
   }

@@ -18,11 +18,14 @@ export async function makeRoom(
 ): Promise<Room> {
   const { retentionMs, maxRetainedBytes } = policy;
   const incomingBytes = bytesOf(remaining);
-  const request = { kind: "due", retention: { retentionMs, maxRetainedBytes }, incomingBytes } as const;
+  const retention = { retentionMs, maxRetainedBytes };
+  const request = { kind: "due", retention, incomingBytes, keepNewest: true } as const;
   const due = await purgeRuns(held, request, true);
   if (maxRetainedBytes !== null && due.retainedBytes + incomingBytes > maxRetainedBytes) {
     const [incoming, retained, most] = [incomingBytes, due.retainedBytes, maxRetainedBytes].map(formatSize);
-    const reason = `the run would keep ${incoming} of originals beside the ${retained} of earlier runs, and at most ${most} may be kept: plan less, raise --max-retained, or purge earlier runs`;
+    const [kept] = due.kept;
+    const why = kept === undefined ? "" : ` (run ${kept.runId} keeps its own: ${kept.reason})`;
+    const reason = `the run would keep ${incoming} of originals beside the ${retained} of earlier runs, and at most ${most} may be kept${why}: plan less, raise --max-retained, or purge earlier runs, with --run those that keep theirs`;
     return { kind: "refused", reason };
   }
   // The outputs stand beside the originals until these are purged.

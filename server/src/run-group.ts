@@ -74,6 +74,8 @@ export async function runGroup(request: GroupRequest): Promise<GroupOutcome> {
   let outputs: readonly PublishedOutput[] = [];
   try {
     await timed(request, "pin", async () => {
+      // Once the lock is lost, no further group begins.
+      await request.context.assertHeld();
       await createFolders(request.context);
       record = await snapshotSources(request, record);
       await writeJournal(request.context.fs, request.context.folder, record);
@@ -83,6 +85,7 @@ export async function runGroup(request: GroupRequest): Promise<GroupOutcome> {
     ({ record, outputs } = staged);
     request.signal.throwIfAborted();
     await refuseWriters(request, record.sources);
+    request.signal.throwIfAborted();
     await timed(request, "publish", async () => {
       request.onProgress(PUBLISH_SHARE);
       record = await performSteps(request.context, record, publishSteps(record), (next) => {

@@ -1,13 +1,22 @@
 import { dirname, join } from "node:path";
-import { type FileGroup, findDrift, isAtRest, type JournalRecord, type Plan } from "@tamp/core";
+import {
+  type FileGroup,
+  type FileIdentity,
+  findDrift,
+  isAtRest,
+  type JournalRecord,
+  outputPrefix,
+  type Plan,
+} from "@tamp/core";
 import type { Engine, EngineLimits, KeyValue, RunningEngine } from "./engine.ts";
-import { type ReadableJournal, readableOf, readJournals } from "./journal.ts";
+import { type ReadableJournal, readableOf, removeIfEmpty } from "./journal.ts";
 import type { Maintenance } from "./maintain.ts";
 import { mapLimit } from "./map-limit.ts";
 import { refuseSharedPartitions } from "./neighbours.ts";
 import type { PurgedRun } from "./purge.ts";
 import { makeRoom } from "./room.ts";
 import { type GroupOutcome, type Phase, type PublishedOutput, runGroup } from "./run-group.ts";
+import { nextRunId } from "./run-id.ts";
 import type { Checker } from "./validate.ts";
 import { groupFolder, runFolder } from "./workspace.ts";
 
@@ -58,10 +67,15 @@ export interface RunReport {
 export async function executePlan(request: RunRequest): Promise<RunReport> {
   const { held, plan } = request;
   const begin = held.clock();
-  const journals = readableOf(await readJournals(held.fs, held.workspaces));
+  const journals = readableOf(held.journals);
   const published = publishedGroups(journals, request.planId);
   const remaining = plan.groups.filter((_, index) => !published.has(index + 1));
-  const run = new RunState(request, runIdAt(held), published, remaining);
+  const run = new RunState(
+    request,
+    nextRunId(held.now(), held.journals.at(-1)?.runId ?? null, held.randomHex),
+    published,
+    remaining,
+  );
   await refuseSharedPartitions(
     held,
     held.workspace.root,
@@ -70,6 +84,7 @@ export async function executePlan(request: RunRequest): Promise<RunReport> {
   const refusal =
     finishedRefusal(published, remaining) ??
     unfinishedRefusal(journals, remaining) ??
+    (await damagedRefusal(held, remaining)) ??
     (await request.refusalOf(remaining)) ??
     (await driftOf(held, remaining));
   if (refusal !== null) return run.report("refused", refusal, begin);
@@ -84,17 +99,10 @@ export async function executePlan(request: RunRequest): Promise<RunReport> {
   } finally {
     await run.dispose();
     await checker.dispose();
+    // Where no group began, nothing is to be listed.
+    await removeIfEmpty(held.fs, runFolder(held.workspace, run.runId)).catch(() => {});
   }
   return run.report(null, null, begin);
-}
-
-/** Sorts by time: `20261123t201530123` and six random hex digits. */
-function runIdAt({ now, randomHex }: Maintenance): string {
-  const at = new Date(now())
-    .toISOString()
-    .replace(/[-:.Z]/g, "")
-    .toLowerCase();
-  return `${at}${randomHex(3)}`;
 }
 
 /** Ordinal of each group that a run of this plan has published and nobody has undone → that run. */
@@ -117,22 +125,50 @@ function finishedRefusal(
 }
 
 /**
- * A group that recovery could not bring to rest may stand in the dataset twice: rewriting its files would make the
- * doubled rows last. In words; null where the plan touches no such file.
+ * A group that recovery could not bring to rest may stand in the dataset twice: rewriting its files, wherever somebody
+ * has moved them, would make the doubled rows last. In words; null where the plan touches no such file.
  */
 function unfinishedRefusal(
   journals: readonly ReadableJournal[],
   groups: readonly FileGroup[],
 ): string | null {
   const owners = new Map<string, string>();
-  for (const { record } of journals) {
+  for (const { record, runId } of journals) {
     if (isAtRest(record)) continue;
-    const { sources, outputs, runId } = record;
-    for (const { path } of [...sources, ...outputs]) owners.set(path, runId);
+    for (const file of [...record.sources, ...record.outputs])
+      for (const key of keysOf(file)) owners.set(key, runId);
   }
-  const first = groups.flatMap((group) => group.inputs).find(({ path }) => owners.has(path));
-  if (first === undefined) return null;
-  return `${first.path} belongs to the interrupted run ${owners.get(first.path)}, which could not be recovered: see \`tamp recover\``;
+  for (const file of owners.size === 0 ? [] : groups.flatMap((group) => group.inputs)) {
+    const runId = keysOf(file)
+      .map((key) => owners.get(key))
+      .find((owner) => owner !== undefined);
+    if (runId !== undefined)
+      return `${file.path} belongs to the interrupted run ${runId}, which could not be recovered: see \`tamp recover\``;
+  }
+  return null;
+}
+
+function keysOf({
+  path,
+  inode,
+  mtimeNs,
+}: Pick<FileIdentity, "inode" | "mtimeNs"> & { readonly path: string }) {
+  return [path, `\0${inode} ${mtimeNs}`];
+}
+
+/** Of a run whose journal cannot be read nothing is known but the names of its outputs: they may stand beside their sources. */
+async function damagedRefusal(held: Maintenance, groups: readonly FileGroup[]): Promise<string | null> {
+  const damaged = held.journals.filter(({ kind }) => kind === "damaged").map(({ runId }) => runId);
+  if (damaged.length === 0) return null;
+  for (const partition of new Set(groups.map((group) => group.partition))) {
+    const names = await held.fs.readdir(join(held.workspace.root, partition));
+    for (const runId of damaged) {
+      const output = names.find((name) => name.startsWith(outputPrefix("compact", runId)));
+      if (output === undefined) continue;
+      return `${join(partition, output)} belongs to the run ${runId}, whose journal cannot be read: see \`tamp recover\``;
+    }
+  }
+  return null;
 }
 
 /** The first source that is not as the plan saw it, in words; null where none is. */
@@ -280,7 +316,7 @@ class RunState {
       records: this.records,
       phases: this.phases,
       durationMs: Math.round(this.request.held.clock() - begin),
-      duplicateWindowMs: Math.max(0, ...this.records.map((record) => record.duplicateWindowMs)),
+      duplicateWindowMs: this.records.reduce((most, record) => Math.max(most, record.duplicateWindowMs), 0),
       purged: this.purged,
     };
   }

@@ -93,7 +93,7 @@ function runFacts(journals: readonly FoundJournal[], holder: string | null): Run
         .map((record) => record.stateSince ?? "")
         .sort()
         .at(-1) ?? "",
-    duplicateWindowMs: Math.max(0, ...records.map((record) => record.duplicateWindowMs)),
+    duplicateWindowMs: records.reduce((most, record) => Math.max(most, record.duplicateWindowMs), 0),
     folder: runFolder(workspace, runId),
     interruptedGroups: running ? 0 : open,
     reason: damaged === undefined ? null : `${damaged.folder.journal}: ${damaged.reason}`,
@@ -110,7 +110,7 @@ function runState(records: readonly JournalRecord[]): RunState {
   const purged = states.filter((state) => state === "PURGED").length;
   if (purged > 0 && !states.includes("RETIRED")) return "purged";
   const published = purged + states.filter((state) => state === "RETIRED").length;
-  const planned = Math.max(...records.map((record) => record.groupsInRun));
+  const planned = records.reduce((most, record) => Math.max(most, record.groupsInRun), 0);
   if (published > 0) return published < planned ? "partly_published" : "published";
   return states.includes("UNDONE") ? "undone" : "rolled_back";
 }

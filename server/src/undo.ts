@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { decideUndo, type JournalRecord } from "@tamp/core";
 import { TampError } from "./errors.ts";
-import { type ReadableJournal, readableOf, readJournals } from "./journal.ts";
+import { type ReadableJournal, readableOf } from "./journal.ts";
 import type { Maintenance } from "./maintain.ts";
 import { refuseSharedPartitions } from "./neighbours.ts";
-import { DriftError, observe } from "./observe.ts";
+import { DriftError, observe, observeOrDrift } from "./observe.ts";
 import { performSteps } from "./publish.ts";
 import { publishContext, type RecoveryContext } from "./recover.ts";
 
@@ -18,14 +18,15 @@ export interface Undone {
   readonly reason?: string;
 }
 
-type UndoContext = RecoveryContext & Pick<Maintenance, "workspace" | "processes" | "stateFolder">;
+type UndoContext = RecoveryContext &
+  Pick<Maintenance, "workspace" | "processes" | "stateFolder" | "journals">;
 
 /**
  * Gives back the originals of a run, the latest published one unless `runId` names another; the caller holds the
  * lock. All groups are checked before the first is touched, so that a refusal changes nothing.
  */
 export async function undoRun(context: UndoContext, runId: string | null): Promise<Undone> {
-  const journals = readableOf(await readJournals(context.fs, context.workspaces));
+  const journals = readableOf(context.journals);
   const published = journals.filter(({ record }) => record.state === "RETIRED");
   const wanted = runId ?? published.at(-1)?.runId ?? null;
   const untouched = { runId: wanted, restored: [], withdrawn: [], duplicateWindowMs: 0 };
@@ -67,7 +68,7 @@ async function findRefusal(
   published: readonly ReadableJournal[],
 ): Promise<string | null> {
   for (const found of groups) {
-    const observed = await observe(publishContext(context, found), found.record).catch(driftOrThrow);
+    const observed = await observeOrDrift(publishContext(context, found), found.record);
     if (observed instanceof DriftError) return observed.message;
     const decision = decideUndo(found.record, observed);
     if (decision.kind === "refused") {
@@ -76,11 +77,6 @@ async function findRefusal(
     }
   }
   return null;
-}
-
-function driftOrThrow(error: unknown): DriftError {
-  if (error instanceof DriftError) return error;
-  throw error;
 }
 
 /** The later run that rewrote an output of this group, if one did: it must be undone first. */

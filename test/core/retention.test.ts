@@ -20,6 +20,7 @@ describe("runs that are due to be purged", () => {
     readonly days?: number;
     readonly most?: number | null;
     readonly incoming?: number;
+    readonly before?: boolean;
     readonly due: string;
   }[] = [
     { what: "none is old", ages: [6, 1], due: "" },
@@ -33,13 +34,16 @@ describe("runs that are due to be purged", () => {
     { what: "a bound never takes the newest", ages: [3, 2, 1], most: 5, incoming: 100, due: "ab" },
     { what: "old ones make room before young ones go", ages: [1, 9, 2], most: 20, due: "b" },
     { what: "nothing to purge", ages: [], most: 1, incoming: 100, due: "" },
+    { what: "before a run the newest stays, however old", ages: [30, 20, 10], before: true, due: "ab" },
+    { what: "a single run stays before a run", ages: [30], most: 5, incoming: 100, before: true, due: "" },
   ];
-  test.each(rows)("$what", ({ ages, days = 7, most = null, incoming = 0, due }) => {
+  test.each(rows)("$what", ({ ages, days = 7, most = null, incoming = 0, before = false, due }) => {
     const found = dueRuns({
       runs: runsOf(...ages),
       retention: { retentionMs: days * DAY, maxRetainedBytes: most },
       nowMs: NOW,
       incomingBytes: incoming,
+      keepNewest: before,
     });
     expect(found.map(({ runId }) => runId).join("")).toBe(due);
   });

@@ -21,7 +21,7 @@ import type { Ports } from "../../server/src/maintain.ts";
 import { observe } from "../../server/src/observe.ts";
 import { type PublishContext, performSteps } from "../../server/src/publish.ts";
 import { type RecoveryContext, recoverGroups } from "../../server/src/recover.ts";
-import { undoRun } from "../../server/src/undo.ts";
+import { type Undone, undoRun } from "../../server/src/undo.ts";
 import {
   GROUP_PARTS,
   groupFolder,
@@ -129,7 +129,11 @@ const isCrash = (error: unknown): void => {
 };
 
 async function recover(scene: Scene, fs: PublicationFs = nodeFs): Promise<readonly { action: string }[]> {
-  return recoverGroups(contextOf(scene, fs));
+  return recoverGroups(contextOf(scene, fs), await readJournals(fs, [scene.workspace]));
+}
+
+async function undo(scene: Scene, fs: PublicationFs): Promise<Undone> {
+  return undoRun({ ...contextOf(scene, fs), journals: await readJournals(fs, [scene.workspace]) }, null);
 }
 
 function expectOriginals(scene: Scene): void {
@@ -189,13 +193,12 @@ describe("a swap", () => {
       const scene = await committedScene();
       await performSteps(contextOf(scene, nodeFs), scene.record, publishSteps(scene.record));
       const watched = crashingFs(crashAt, () => expectNoRowAbsent(scene.root));
-      await undoRun(contextOf(scene, watched.fs), null).catch(isCrash);
+      await undo(scene, watched.fs).catch(isCrash);
       expectNoRowAbsent(scene.root);
       await recover(scene);
-      if (!listed(scene.root).includes("a.parquet"))
-        expect((await undoRun(contextOf(scene, nodeFs), null)).kind).toBe("undone");
+      if (!listed(scene.root).includes("a.parquet")) expect((await undo(scene, nodeFs)).kind).toBe("undone");
       expectOriginals(scene);
-      expect((await undoRun(contextOf(scene, nodeFs), null)).kind).toBe("nothing_to_do");
+      expect((await undo(scene, nodeFs)).kind).toBe("nothing_to_do");
     }
   });
 });
@@ -332,7 +335,7 @@ describe("recovery touches nothing", () => {
     const elsewhere = `${scene.root}-elsewhere`;
     renameSync(scene.root, elsewhere);
     symlinkSync(elsewhere, scene.root);
-    expect((await undoRun(contextOf(scene, nodeFs), null)).kind).toBe("refused");
+    expect((await undo(scene, nodeFs)).kind).toBe("refused");
     expect(await recover(scene)).toEqual([]);
     await writeJournal(nodeFs, groupFolder(scene.workspace, "r1", 1), { ...scene.record, state: "UNDOING" });
     expect((await recover(scene)).map((group) => group.action)).toEqual(["quarantine"]);
@@ -343,7 +346,7 @@ describe("recovery touches nothing", () => {
     const scene = await committedScene();
     await performSteps(contextOf(scene, nodeFs), scene.record, publishSteps(scene.record));
     writeFileSync(join(scene.root, OUTPUT), "changed");
-    const undone = await undoRun(contextOf(scene, nodeFs), null);
+    const undone = await undo(scene, nodeFs);
     expect(undone.kind).toBe("refused");
     expect(listed(scene.root)).toEqual(AFTER);
   });

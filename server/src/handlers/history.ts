@@ -64,6 +64,7 @@ export async function purge(context: HandlerContext): Promise<PurgeResult> {
     purged: await purgeRuns(held, request, dryRun),
     recovered: held.recovered,
   }));
+  await daemon.dataset(rootOf(params)).refresh(null, touchedBy(recovered));
   const { runs: gone, kept, retainedBytes } = purged;
   const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
   const [first] = kept;
@@ -89,7 +90,7 @@ function purgeRequest(
   const all = params.optionalBoolean("all") ?? false;
   if (runId !== undefined && all) throw invalid("runId and all exclude each other");
   if (runId !== undefined) return { kind: "run", runId };
-  return all ? { kind: "all" } : { kind: "due", retention, incomingBytes: 0 };
+  return all ? { kind: "all" } : { kind: "due", retention, incomingBytes: 0, keepNewest: false };
 }
 
 /** Work under the dataset's lock that a shutdown waits for. */
