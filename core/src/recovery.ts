@@ -4,7 +4,7 @@ import type { JournalRecord, PublicationStep } from "./publication.ts";
 /** What a name holds now: the recorded inode, nothing, or something else. */
 export type Presence = "ours" | "missing" | "other";
 
-/** `stray`: another inode than the recorded one, whose live name is free or is a link of it already. */
+/** `stray`: a file of somebody else, or the recorded one rewritten by somebody, whose live name is free or is a link of it. */
 export type OwnPresence = Presence | "stray";
 
 /** `elsewhere`: gone from its name, but the staged inode has another one, as after a move of its directory. */

@@ -85,11 +85,14 @@ async function hasOtherName(place: GroupPlace, name: string): Promise<boolean> {
   return ((await place.fs.lstat(ownPath(place, name)))?.links ?? 0) > 1;
 }
 
-/** Another inode than the recorded one, whose live name is free or is a link of it already. */
+/**
+ * Not the recorded file, or no longer: somebody replaced or rewrote it at the moment it was moved. Its live name is
+ * free or is a link of it already. Nobody else reaches our folder but through the live name.
+ */
 async function isStray(place: GroupPlace, file: RecordedFile, name: string): Promise<boolean> {
   const own = await place.fs.lstat(ownPath(place, name));
   const live = await place.fs.lstat(livePath(place, file));
-  if (own === null || own.kind !== "file" || own.inode === file.inode) return false;
+  if (own === null || own.kind !== "file") return false;
   return live === null || (live.inode === own.inode && live.device === own.device);
 }
 

@@ -48,6 +48,7 @@ export const TESTS = {
   runGuards: "test/server/run-guards.test.ts",
   history: "test/server/history.test.ts",
   run: "test/server/run.test.ts",
+  runId: "test/server/run-id.test.ts",
   drift: "test/server/drift.test.ts",
   lock: "test/server/lock.test.ts",
   processes: "test/server/processes.test.ts",
