@@ -1,19 +1,13 @@
 import { isAtRest } from "@tamp/core";
 import type { PublicationFs } from "./fs.ts";
 import { type FoundJournal, readableOf, readJournals } from "./journal.ts";
+import { knownWorkspaces } from "./known-workspaces.ts";
 import { takeLocks } from "./lock.ts";
 import { refuseHeldAbove, refuseHeldBelow } from "./neighbours.ts";
 import type { OpenWriters } from "./open-writers.ts";
 import type { Processes } from "./processes.ts";
 import { type RecoveredGroup, type RecoveryContext, recoverGroups } from "./recover.ts";
-import {
-  allWorkspaces,
-  locateWorkspace,
-  ownLocks,
-  prepareWorkspace,
-  recordWorkspace,
-  type Workspace,
-} from "./workspace.ts";
+import { locateWorkspace, ownLocks, prepareWorkspace, recordWorkspace, type Workspace } from "./workspace.ts";
 
 /** What the composition root lends to everything that changes a dataset. */
 export interface Ports {
@@ -62,7 +56,7 @@ export async function maintain<T>(
   try {
     await refuseHeldAbove(ports, workspace);
     await recordWorkspace(fs, workspace);
-    const workspaces = await allWorkspaces(fs, workspace);
+    const workspaces = await knownWorkspaces(fs, workspace);
     const found = await readJournals(fs, workspaces);
     await refuseHeldBelow(ports, root, interruptedPartitions(found));
     const context = { ...ports, workspaces, assertHeld: () => lock.assertHeld() };

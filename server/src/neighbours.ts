@@ -3,17 +3,11 @@ import { isAtRest } from "@tamp/core";
 import { TampError } from "./errors.ts";
 import type { PublicationFs } from "./fs.ts";
 import { readableOf, readJournals } from "./journal.ts";
+import { knownWorkspaces } from "./known-workspaces.ts";
 import { holderOf, lockedBy } from "./lock.ts";
 import { mapLimit } from "./map-limit.ts";
 import type { Processes } from "./processes.ts";
-import {
-  allWorkspaces,
-  findHome,
-  locateWorkspace,
-  lockPlaces,
-  lstatNamed,
-  type Workspace,
-} from "./workspace.ts";
+import { findHome, locateWorkspace, lockPlaces, lstatNamed, type Workspace } from "./workspace.ts";
 
 /** Roots that share files with this one: those above it, and those below that a plan reaches into. */
 export interface NeighbourPorts {
@@ -100,7 +94,7 @@ async function refuseIfInterrupted(
 ): Promise<void> {
   if ((await fs.lstat(folder))?.kind !== "directory") return;
   const workspace = await findHome(fs, await locateWorkspace(fs, folder, null), stateFolder);
-  const journals = readableOf(await readJournals(fs, await allWorkspaces(fs, workspace)));
+  const journals = readableOf(await readJournals(fs, await knownWorkspaces(fs, workspace)));
   const found = journals.find(
     ({ record }) => !isAtRest(record) && wanted.has(join(folder, record.partition)),
   );

@@ -5,6 +5,7 @@ import {
   dueRuns,
   isAtRest,
   type JournalRecord,
+  type OutputRecord,
   type PublicationStep,
   type Retention,
 } from "@tamp/core";
@@ -38,6 +39,9 @@ export interface PurgedRun {
   readonly runId: string;
   readonly files: number;
   readonly bytes: number;
+  /** Outputs that are neither as published nor rewritten by a later run, and the rows that they held. */
+  readonly lostOutputs: readonly string[];
+  readonly lostRows: number;
 }
 
 export interface Purged {
@@ -76,10 +80,21 @@ export async function purgeRuns(
     gone: new Set(),
   };
   const keptBytes = await purgeChosen(work, request, retained);
+  work.kept.push(...damagedRuns(context, request));
   if (!dryRun) await forgetOld(context, journals);
   const touched = new Set([...work.purged, ...work.kept].map(({ runId }) => runId));
   const untouched = retained.filter(({ runId }) => !touched.has(runId));
   return { runs: work.purged, kept: work.kept, retainedBytes: keptBytes + sumBytes(untouched) };
+}
+
+/** Nobody can tell what a damaged journal keeps. */
+function damagedRuns({ journals }: PurgeContext, request: PurgeRequest): Purged["kept"] {
+  if (request.kind === "due") return [];
+  return journals.flatMap((found) => {
+    const asked = request.kind === "all" || found.runId === request.runId;
+    if (found.kind !== "damaged" || !asked) return [];
+    return [{ runId: found.runId, reason: `${found.folder.journal}: ${found.reason}` }];
+  });
 }
 
 interface RetainedGroups {
@@ -173,11 +188,12 @@ async function purgeChosen(
 }
 
 function runsNamed(
-  { journals }: PurgeWork,
+  { context }: PurgeWork,
   wanted: string,
   retained: readonly RetainedGroups[],
 ): readonly RetainedGroups[] {
-  if (journals.some(({ runId }) => runId === wanted)) return retained.filter(({ runId }) => runId === wanted);
+  if (context.journals.some(({ runId }) => runId === wanted))
+    return retained.filter(({ runId }) => runId === wanted);
   throw new TampError("RunNotFound", `there is no run ${wanted}`, { hint: "`tamp runs DIR` lists the runs" });
 }
 
@@ -189,6 +205,7 @@ async function purgeRun(work: PurgeWork, run: RetainedGroups): Promise<number> {
     work.kept.push({ runId, reason: whole });
     return retainedBytes;
   }
+  const lost: OutputRecord[] = [];
   let [files, bytes] = [0, 0];
   const reasons: string[] = [];
   let undoable = false;
@@ -200,11 +217,14 @@ async function purgeRun(work: PurgeWork, run: RetainedGroups): Promise<number> {
       continue;
     }
     if (!work.dryRun) await performSteps(publishContext(work.context, found), found.record, judged.steps);
+    lost.push(...judged.lost);
     files += found.record.sources.length;
     bytes += bytesOf(found.record);
   }
   if (!undoable) work.gone.add(runId);
-  if (files > 0) work.purged.push({ runId, files, bytes });
+  const lostRows = lost.reduce((sum, output) => sum + output.rows, 0);
+  const lostOutputs = lost.map((output) => output.path);
+  if (files > 0) work.purged.push({ runId, files, bytes, lostOutputs, lostRows });
   const [reason] = reasons;
   if (reason !== undefined) work.kept.push({ runId, reason: severalText(reason, reasons.length) });
   return retainedBytes - bytes;
@@ -235,7 +255,11 @@ function earlierRun({ journals, gone }: PurgeWork, run: RetainedGroups): string 
 }
 
 type Judged =
-  | { readonly kind: "purge"; readonly steps: readonly PublicationStep[] }
+  | {
+      readonly kind: "purge";
+      readonly steps: readonly PublicationStep[];
+      readonly lost: readonly OutputRecord[];
+    }
   | { readonly kind: "keep"; readonly reason: string; readonly undoable: boolean };
 
 async function judgeGroup(work: PurgeWork, found: ReadableJournal): Promise<Judged> {
@@ -245,14 +269,15 @@ async function judgeGroup(work: PurgeWork, found: ReadableJournal): Promise<Judg
     if (observed instanceof DriftError) return keep(observed.message);
     const decision = decidePurge(found.record, observed);
     if (decision.kind === "refused") return keep(decision.reason);
-    const lost = found.record.outputs.find(
+    const lost = found.record.outputs.filter(
       (output, index) =>
         observed.outputs[index]?.live !== "ours" &&
         (work.rewritten.get(fileKey(output)) ?? "") <= found.runId,
     );
-    if (lost === undefined || work.byName) return { kind: "purge", steps: decision.steps };
+    const [first] = lost;
+    if (first === undefined || work.byName) return { kind: "purge", steps: decision.steps, lost };
     return keep(
-      `${lost.path} is no longer what the run published: its originals may be the only copy`,
+      `${first.path} is no longer what the run published: its originals may be the only copy`,
       false,
     );
   } catch (error) {

@@ -1,14 +1,13 @@
 /**
- * Ids sort by time: `20261123t201530123` and six random hex digits. One is later than the latest known even where the
- * clock was set back: which run can be undone first is told by the ids.
+ * Ids sort by time: `20261123t201530123` and six random hex digits. One is later than all that are known even where
+ * the clock was set back: which run can be undone first is told by the ids.
  */
 export function nextRunId(
   nowMs: number,
-  latest: string | null,
+  known: readonly string[],
   randomHex: (bytes: number) => string,
 ): string {
-  const latestMs = latest === null ? null : timeOf(latest);
-  const ms = latestMs === null ? nowMs : Math.max(nowMs, latestMs + 1);
+  const ms = known.reduce((latest, runId) => Math.max(latest, (timeOf(runId) ?? 0) + 1), nowMs);
   const stamp = new Date(ms)
     .toISOString()
     .replace(/[-:.Z]/g, "")

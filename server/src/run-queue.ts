@@ -12,7 +12,7 @@ export interface RunQueueOptions {
   readonly root: string;
   /** Monotonic milliseconds: a wall clock that is set back would hold up what waits. */
   readonly clock: () => number;
-  /** After each work, while it still counts as running; what it throws is passed over. */
+  /** After each work, before it is answered and while it counts as running; what it throws is passed over. */
   readonly onDone: () => Promise<void>;
   /** When it counts no more, and what waited has begun. */
   readonly onNext: () => void;
@@ -26,7 +26,7 @@ export function createRunQueue({ root, clock, onDone, onNext }: RunQueueOptions)
   const startNext = (): void => {
     const { next, started } = start(schedule, clock());
     schedule = next;
-    started?.().then(onDone).then(end, end);
+    started?.().then(end, end);
   };
   const end = (): void => {
     schedule = finish(schedule, clock());
@@ -42,7 +42,15 @@ export function createRunQueue({ root, clock, onDone, onNext }: RunQueueOptions)
         if (schedule.pending !== null) throw refusal(root);
         // Where it throws at once, that is a failure like any other.
         const begin = async (): ReturnType<typeof work> => work();
-        schedule = request(schedule, () => begin().then(resolve, reject), clock());
+        const job: Job = async () => {
+          const answer = await begin().then(
+            (value) => () => resolve(value),
+            (error: unknown) => () => reject(error),
+          );
+          await onDone().catch(() => {});
+          answer();
+        };
+        schedule = request(schedule, job, clock());
         startNext();
       });
     },

@@ -9,6 +9,7 @@ import {
   type Plan,
 } from "@tamp/core";
 import type { Engine, EngineLimits, KeyValue, RunningEngine } from "./engine.ts";
+import { errno, type PublicationFs } from "./fs.ts";
 import { type ReadableJournal, readableOf, removeIfEmpty } from "./journal.ts";
 import type { Maintenance } from "./maintain.ts";
 import { mapLimit } from "./map-limit.ts";
@@ -72,7 +73,11 @@ export async function executePlan(request: RunRequest): Promise<RunReport> {
   const remaining = plan.groups.filter((_, index) => !published.has(index + 1));
   const run = new RunState(
     request,
-    nextRunId(held.now(), held.journals.at(-1)?.runId ?? null, held.randomHex),
+    nextRunId(
+      held.now(),
+      held.journals.map(({ runId }) => runId),
+      held.randomHex,
+    ),
     published,
     remaining,
   );
@@ -161,7 +166,7 @@ async function damagedRefusal(held: Maintenance, groups: readonly FileGroup[]): 
   const damaged = held.journals.filter(({ kind }) => kind === "damaged").map(({ runId }) => runId);
   if (damaged.length === 0) return null;
   for (const partition of new Set(groups.map((group) => group.partition))) {
-    const names = await held.fs.readdir(join(held.workspace.root, partition));
+    const names = await namesIn(held.fs, join(held.workspace.root, partition));
     for (const runId of damaged) {
       const output = names.find((name) => name.startsWith(outputPrefix("compact", runId)));
       if (output === undefined) continue;
@@ -169,6 +174,16 @@ async function damagedRefusal(held: Maintenance, groups: readonly FileGroup[]): 
     }
   }
   return null;
+}
+
+/** A directory that is gone is told as drift. */
+async function namesIn(fs: PublicationFs, directory: string): Promise<readonly string[]> {
+  try {
+    return await fs.readdir(directory);
+  } catch (error) {
+    if (errno(error) === "ENOENT" || errno(error) === "ENOTDIR") return [];
+    throw error;
+  }
 }
 
 /** The first source that is not as the plan saw it, in words; null where none is. */

@@ -1,8 +1,9 @@
 import { type FileIdentity, isAtRest, type JournalRecord } from "@tamp/core";
 import { type FoundJournal, readableOf, readJournals } from "./journal.ts";
+import { knownWorkspaces } from "./known-workspaces.ts";
 import { readOwner } from "./lock.ts";
 import type { Ports } from "./maintain.ts";
-import { allWorkspaces, findHome, runFolder, type Workspace } from "./workspace.ts";
+import { findHome, runFolder, type Workspace } from "./workspace.ts";
 
 export type RunState =
   /** Its process holds the lock. */
@@ -46,7 +47,7 @@ export async function listRuns(ports: ListPorts, located: Workspace): Promise<re
   const workspace = await findHome(fs, located, ports.stateFolder);
   const holder = await holderOf(ports, workspace);
   const byRun = new Map<string, FoundJournal[]>();
-  for (const found of await readJournals(fs, await allWorkspaces(fs, workspace))) {
+  for (const found of await readJournals(fs, await knownWorkspaces(fs, workspace))) {
     const group = byRun.get(found.runId) ?? [];
     byRun.set(found.runId, group);
     group.push(found);

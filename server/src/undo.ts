@@ -31,6 +31,10 @@ export async function undoRun(context: UndoContext, runId: string | null): Promi
   const wanted = runId ?? published.at(-1)?.runId ?? null;
   const untouched = { runId: wanted, restored: [], withdrawn: [], duplicateWindowMs: 0 };
   if (wanted === null) return { kind: "nothing_to_do", ...untouched };
+  const damaged = context.journals.find((found) => found.kind === "damaged" && found.runId === wanted);
+  // A run is given back whole or not at all.
+  if (damaged?.kind === "damaged")
+    return { kind: "refused", ...untouched, reason: `${damaged.folder.journal}: ${damaged.reason}` };
   const groups = published.filter((found) => found.runId === wanted);
   if (groups.length === 0) return { ...untouched, ...withoutGroups(journals, wanted) };
   await refuseSharedPartitions(

@@ -269,10 +269,26 @@ export async function allWorkspaces(fs: PublicationFs, workspace: Workspace): Pr
   }
 }
 
+/** The same root as maintained in another home. */
+export function homeIn(workspace: Workspace, home: string): Workspace {
+  return inFolder({ ...workspace, home, otherHome: null }, home);
+}
+
 async function recordedFolders(fs: PublicationFs, home: string): Promise<readonly string[]> {
   const list = join(home, WORKSPACES);
   const names = (await lstatNamed(fs, list)) === null ? [] : await fs.readdir(list);
-  return Promise.all(names.map((name) => readWorkspace(fs, join(list, name))));
+  return Promise.all(names.map((name) => readPresent(fs, join(list, name))));
+}
+
+/** Of a workspace that is not there nothing is known: a run in it may have been interrupted. */
+async function readPresent(fs: PublicationFs, record: string): Promise<string> {
+  const folder = await readWorkspace(fs, record);
+  if ((await lstatNamed(fs, folder)) !== null) return folder;
+  throw unusable(
+    folder,
+    "runs of this dataset were made in it, and it is not there",
+    `bring it back (mount it); or, if it is gone for good and with it the undo of those runs, delete the file ${record}`,
+  );
 }
 
 /** Under a name that is too long for the file system there is nothing. */

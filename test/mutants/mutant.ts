@@ -49,6 +49,8 @@ export const TESTS = {
   history: "test/server/history.test.ts",
   run: "test/server/run.test.ts",
   runId: "test/server/run-id.test.ts",
+  interrupted: "test/server/interrupted.test.ts",
+  retained: "test/server/retained.test.ts",
   drift: "test/server/drift.test.ts",
   lock: "test/server/lock.test.ts",
   processes: "test/server/processes.test.ts",

@@ -99,7 +99,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     file: RUN,
     find: "for (const key of keysOf(file)) owners.set(key, runId);",
     replace: "owners.set(file.path, runId);",
-    tests: [runGuards, history],
+    tests: [TESTS.interrupted],
   },
   {
     name: "damaged-run-ignored",
@@ -108,15 +108,15 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     file: RUN,
     find: "    (await damagedRefusal(held, remaining)) ??\n",
     replace: "",
-    tests: [runGuards, history],
+    tests: [TESTS.interrupted],
   },
   {
     name: "run-ids-fall",
     of: "retention",
     what: "a run begun after the clock was set back counts as the earlier one",
     file: "server/src/run-id.ts",
-    find: "Math.max(nowMs, latestMs + 1)",
-    replace: "nowMs",
+    find: "const stamp = new Date(ms)",
+    replace: "const stamp = new Date(nowMs)",
     tests: [TESTS.runId],
   },
   {

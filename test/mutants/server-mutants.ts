@@ -5,7 +5,7 @@ const OBSERVE = "server/src/observe.ts";
 const JOURNAL = "server/src/journal.ts";
 const RECOVER = "server/src/recover.ts";
 const PURGE = "server/src/purge.ts";
-const { publish, crash, guards, history, drift, runGuards } = TESTS;
+const { publish, crash, guards, history, drift, retained, runGuards } = TESTS;
 
 /** How steps are carried out, how files are told from others, and what a journal is trusted with. */
 export const SERVER_MUTANTS: readonly Mutant[] = [
@@ -437,9 +437,9 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     of: "retention",
     what: "originals whose replacement is gone are purged",
     file: PURGE,
-    find: "if (lost === undefined || work.byName) return",
-    replace: "if (decision.steps.length > 0) return",
-    tests: [runGuards, history],
+    find: "|| work.byName) return",
+    replace: "|| work !== null) return",
+    tests: [retained],
   },
   {
     name: "interrupted-purged",
@@ -466,7 +466,7 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     file: PURGE,
     find: "if (!undoable) work.gone.add(runId);",
     replace: "work.gone.add(runId);",
-    tests: [runGuards, history],
+    tests: [retained],
   },
   {
     name: "purged-as-first-group",
@@ -475,7 +475,7 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     file: PURGE,
     find: "await judgeGroup(work, found);",
     replace: "await judgeGroup(work, groups[0] ?? found);",
-    tests: [runGuards, history],
+    tests: [retained],
   },
   {
     name: "kept-for-one-group",
@@ -485,7 +485,7 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     find: "const judged = await judgeGroup(work, found);",
     replace: `const all = await Promise.all(groups.map((group) => judgeGroup(work, group)));
     const judged = all.find(({ kind }) => kind === "keep") ?? (await judgeGroup(work, found));`,
-    tests: [runGuards, history],
+    tests: [retained],
   },
   {
     name: "unreadable-stops-purge",
@@ -494,7 +494,7 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     file: PURGE,
     find: 'if (errno(error) === "" || !(error instanceof Error)) throw error;',
     replace: "throw error;",
-    tests: [runGuards, history],
+    tests: [retained],
   },
   {
     name: "kept-bytes-uncounted",
@@ -503,7 +503,7 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     file: PURGE,
     find: "const bytes = incomingBytes + keptBytes;",
     replace: "const bytes = incomingBytes;",
-    tests: [runGuards, history],
+    tests: [retained],
   },
   {
     name: "kept-bytes-untold",
@@ -512,6 +512,6 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     file: PURGE,
     find: "keptBytes + sumBytes(untouched)",
     replace: "sumBytes(untouched)",
-    tests: [runGuards, history],
+    tests: [retained],
   },
 ];

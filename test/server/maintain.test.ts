@@ -1,11 +1,15 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import type { JournalRecord } from "@tamp/core";
 import { afterEach, describe, expect, it } from "vitest";
+import type { TampError } from "../../server/src/errors.ts";
 import { nodeFs, type PublicationFs } from "../../server/src/fs.ts";
+import { writeJournal } from "../../server/src/journal.ts";
 import { takeLock } from "../../server/src/lock.ts";
 import { maintain } from "../../server/src/maintain.ts";
-import { groupFolder, locateWorkspace } from "../../server/src/workspace.ts";
+import { groupFolder, locateWorkspace, type Workspace } from "../../server/src/workspace.ts";
 import { testPorts } from "../support/ports.ts";
 
 const folders: string[] = [];
@@ -20,6 +24,30 @@ function newRoot(): string {
   const root = join(folder, "data");
   mkdirSync(join(root, "part"), { recursive: true });
   return root;
+}
+
+const RECORD: JournalRecord = {
+  version: 1,
+  runId: "r1",
+  group: 1,
+  groupsInRun: 1,
+  planId: "p1",
+  operation: "compact",
+  state: "PREPARED",
+  stateSince: "2026-01-01T00:00:00.000Z",
+  root: { path: "", device: "", inode: "" },
+  owner: "",
+  startedAt: "",
+  engine: "",
+  partition: "",
+  sources: [],
+  outputs: [],
+  rowGroupsBefore: 0,
+  duplicateWindowMs: 0,
+};
+
+function rootOf({ root, rootDevice, rootInode }: Workspace): JournalRecord["root"] {
+  return { path: root, device: rootDevice, inode: rootInode };
 }
 
 const nothing = async (): Promise<string> => "done";
@@ -94,7 +122,36 @@ describe("another workspace", () => {
     expect(recovered.map(({ action }) => action)).toEqual(["discard"]);
     expect(existsSync(begun.path)).toBe(false);
     rmSync(elsewhere, { recursive: true });
+    // What was interrupted in it cannot be known: a person must say that it is gone for good.
+    const refused = await work(root).catch((error: unknown) => error);
+    expect(refused).toMatchObject({ code: "WorkspaceUnusable", message: expect.stringContaining(elsewhere) });
+    const [, record = ""] = /delete the file (\S+)$/.exec((refused as TampError).hint) ?? [];
+    rmSync(record);
     expect(await work(root)).toBe("done");
+  });
+
+  it("of the name that the root had before is found beside it", async () => {
+    const root = newRoot();
+    await work(root);
+    const before = await locateWorkspace(nodeFs, root, null);
+    const folder = groupFolder(before, "r1", 1);
+    mkdirSync(folder.path, { recursive: true });
+    await writeJournal(nodeFs, folder, { ...RECORD, root: rootOf(before) });
+    const renamed = `${root}-renamed`;
+    renameSync(root, renamed);
+    const { recovered } = await maintain(
+      { ports: testPorts(), root: renamed, workspace: null },
+      async (held) => held,
+    );
+    expect(recovered).toMatchObject([{ runId: "r1", action: "discard" }]);
+    // A root that is there keeps its own home to itself.
+    mkdirSync(root);
+    await writeJournal(nodeFs, folder, { ...RECORD, root: rootOf(before) });
+    const again = await maintain(
+      { ports: testPorts(), root: renamed, workspace: null },
+      async (held) => held,
+    );
+    expect(again.recovered).toEqual([]);
   });
 
   it("may be shared by several roots, each with a folder of its own", async () => {

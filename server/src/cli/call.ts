@@ -1,10 +1,10 @@
 import { POLICY_OPTIONS } from "@tamp/core";
 import { TampError } from "../errors.ts";
-import type { DatasetStats, DatasetSummary, RunResult } from "../protocol.ts";
+import type { DatasetStats, DatasetSummary, RunResult, WireRecovered } from "../protocol.ts";
 import type { DaemonClient } from "./client.ts";
 import { createPaint } from "./color.ts";
 import { type CliFlags, commandLine, policyOf } from "./flags.ts";
-import { type CliIo, isInteractive, widthOf } from "./io.ts";
+import { type CliIo, hintWidthOf, isInteractive, widthOf } from "./io.ts";
 import type { View } from "./render.ts";
 import type { NextSteps } from "./render-run.ts";
 import { countOf, formatDuration, printable, wrap } from "./text.ts";
@@ -26,10 +26,12 @@ export interface OpenedDataset {
   /** The absolute root. */
   readonly dataset: string;
   readonly summary: DatasetSummary;
+  /** What this command recovered before its own work, and has told. */
+  readonly recovered: readonly WireRecovered[];
 }
 
 export function viewOf({ io }: Pick<CommandCall, "io">): View {
-  return { paint: createPaint(io.color), width: widthOf(io) };
+  return { paint: createPaint(io.color), width: widthOf(io), hintWidth: hintWidthOf(io, io.outIsTty) };
 }
 
 /** Opens the dataset for one request or a few and closes the connection in any case. */
@@ -44,7 +46,7 @@ export async function withDataset(
   const client = await call.connect();
   try {
     const summary = await client.request("tamp/dataset/open", params, { signal: io.signal });
-    return await work({ client, dataset, summary });
+    return await work({ client, dataset, summary, recovered: [] });
   } finally {
     // What was answered stands, whether the goodbye arrives or not.
     await client.close().catch(() => {});
@@ -83,7 +85,7 @@ export function tellWarnings({ io }: CommandCall, { summary }: OpenedDataset): v
 
 /** A remark beside the data. */
 export function tellLine(io: CliIo, text: string): void {
-  io.err(`${wrap(text, widthOf(io)).join("\n")}\n`);
+  io.err(`${wrap(text, hintWidthOf(io, io.errIsTty)).join("\n")}\n`);
 }
 
 export function filterOf({ partition }: CliFlags): { readonly partitionFilter?: readonly string[] } {

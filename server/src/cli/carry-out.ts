@@ -28,12 +28,14 @@ export async function showAndCarryOut(
   if (document.kind !== "refused" && document.groups.length === 0) return EXIT_FINE;
   const question = `Rewrite ${workOf(document)} to ${countOf(outputFileCount(document.groups), "file")}?`;
   if (!(await agrees(call, question))) {
-    tellLine(io, "Not executed: nothing was changed.");
+    const more = opened.recovered.length === 0 ? "" : " more";
+    tellLine(io, `Not executed: nothing${more} was changed.`);
     return EXIT_INTERRUPTED;
   }
   const result = await carryOut(call, opened, source);
   const next = { ...nextSteps(result.dataset, flags), again: againOf(call, result.dataset, source) };
-  io.out(renderRun(result, document, { ...view, next }));
+  const told = { ...result, recovered: untold(opened, result) };
+  io.out(renderRun(told, document, { ...view, next }));
   const problem = problemOfRun(result, next);
   if (problem !== null) tellProblem(problem, io);
   return exitOfRun(result, io.signal.aborted);
@@ -67,8 +69,16 @@ export async function carryOutJson(
   source: Pick<ExecuteParams, "planId" | "plan">,
 ): Promise<number> {
   const result = await carryOut(call, opened, source);
-  printJson(call.io, result);
+  printJson(call.io, { ...result, recovered: [...opened.recovered, ...untold(opened, result)] });
   return exitOfRun(result, call.io.signal.aborted);
+}
+
+/** A group that is quarantined is met again by the run. */
+function untold({ recovered }: OpenedDataset, result: RunResult): RunResult["recovered"] {
+  return result.recovered.filter(
+    ({ runId, group, action }) =>
+      !recovered.some((told) => told.runId === runId && told.group === group && told.action === action),
+  );
 }
 
 async function carryOut(

@@ -16,7 +16,11 @@ export interface CommandSpec {
   readonly args: readonly (readonly [argument: string, help: string])[];
   readonly flags: readonly FlagName[];
   readonly help: string;
+  /** What else must be known before it is run. */
+  readonly note?: string;
   readonly example: string;
+  /** What it did not do where no work could begin; default: what the daemon says. */
+  readonly notDone?: string;
   readonly run: Command;
 }
 
@@ -45,6 +49,8 @@ export const COMMANDS: readonly CommandSpec[] = [
     args: [DIR],
     flags: ["partition", ...POLICY_FLAGS, "engine", ...RUN_FLAGS, "dryRun", "workspace", "json"],
     help: "plan, ask, and rewrite small files to fewer, larger ones; every row is compared before the swap",
+    note: `What an interrupted run left is finished or taken back before the plan is made,
+so also where the question is then answered with no; not with --dry-run.`,
     example: "tamp compact data/events --min-files 5 --yes",
     run: compact,
   },
@@ -56,6 +62,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     ],
     flags: ["engine", ...RUN_FLAGS, "workspace", "json"],
     help: "carry out a written plan, or what an earlier run of it left; refused where files have changed since",
+    note: "What an interrupted run left is finished or taken back before the plan is run.",
     example: "tamp execute plan.json --yes",
     run: execute,
   },
@@ -72,7 +79,9 @@ export const COMMANDS: readonly CommandSpec[] = [
     args: [DIR],
     flags: ["run", "yes", "workspace", "json"],
     help: "restore the originals of a run, the latest unless --run names another, and withdraw its outputs",
+    note: "What an interrupted run left is finished or taken back before the undo.",
     example: "tamp undo data/events",
+    notDone: "nothing was undone",
     run: undo,
   },
   {
@@ -80,7 +89,10 @@ export const COMMANDS: readonly CommandSpec[] = [
     args: [DIR],
     flags: ["run", "all", "retention", "maxRetained", "dryRun", "yes", "workspace", "json"],
     help: "delete originals that are kept for undo: of runs past their retention, of one run, or of all",
+    note: `What an interrupted run left is finished or taken back first, also with --dry-run and
+where the question is then answered with no.`,
     example: "tamp purge data/events --retention 2d --dry-run",
+    notDone: "nothing was deleted",
     run: purge,
   },
   {
@@ -89,6 +101,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     flags: ["workspace", "json"],
     help: "finish or roll back what an interrupted run left",
     example: "tamp recover data/events",
+    notDone: "nothing was recovered",
     run: recover,
   },
   {
@@ -110,14 +123,15 @@ export const EXAMPLES = `Examples:
   tamp undo data/events                   restore what the latest run replaced
   tamp purge data/events                  delete old originals; ends their undo`;
 
-export const SIZES = "Sizes: a bare number is bytes; MB = 10^6 bytes, MiB = 2^20 bytes (also k, G, T).";
+export const SIZES = `Sizes: a bare number is bytes; MB = 10^6 bytes, MiB = 2^20 bytes. Units: B, kB, MB,
+GB, TB, KiB, MiB, GiB, TiB, in upper or lower case.`;
 
 export const TIMES = "Times: a bare number is milliseconds; 90s, 30min, 12h and 7d are taken too.";
 
 export const EXIT_CODES = `Exit codes:
   0    done, or nothing to do
   2    error, refused, or not published in full
-  130  cancelled or interrupted; or the answer was no: nothing was changed
+  130  cancelled or interrupted; or the answer was no
 
 Off a terminal compact, execute, undo and purge need --yes; --json asks nothing.
 Data goes to stdout, everything else to stderr. NO_COLOR takes the colours away.`;

@@ -65,7 +65,7 @@ export const FLAGS: { readonly [N in FlagName]: Flag } = {
     help: "one JSON object on stdout and nothing else; asks nothing",
   },
   yes: { long: "--yes", takes: "switch", help: "do not ask; needed off a terminal unless --json is given" },
-  dryRun: { long: "--dry-run", takes: "switch", help: "show what would be done and change nothing" },
+  dryRun: { long: "--dry-run", takes: "switch", help: "show what would be done and do not do it" },
   out: {
     long: "--out",
     value: "FILE",

@@ -31,6 +31,11 @@ export function widthOf({ columns }: Pick<CliIo, "columns">): number {
   return Math.max(NARROWEST, Math.min(WIDEST, columns));
 }
 
+/** Off a terminal a command in a line must stay in one piece, to be copied. */
+export function hintWidthOf(io: Pick<CliIo, "columns">, isTty: boolean): number {
+  return isTty ? widthOf(io) : Number.POSITIVE_INFINITY;
+}
+
 /** A person sees what is printed and can answer. */
 export function isInteractive(io: Pick<CliIo, "outIsTty" | "errIsTty">): boolean {
   return io.outIsTty && io.errIsTty;

@@ -1,7 +1,7 @@
 import { TampError } from "../errors.ts";
 import type { ErrorCode } from "../protocol.ts";
 import { inFlags } from "./flags.ts";
-import { type CliIo, widthOf } from "./io.ts";
+import { type CliIo, hintWidthOf, widthOf } from "./io.ts";
 import { printable, wrap } from "./text.ts";
 import { UsageError } from "./usage-error.ts";
 
@@ -20,23 +20,27 @@ interface Failure extends Problem {
   readonly code: ErrorCode | "Usage";
 }
 
+/** The daemon says of these what a run did not do; `notDone` is what the command at hand did not do. */
+const BEFORE_ANY_WORK: ReadonlySet<string> = new Set(["NotEnoughSpace", "WorkspaceUnusable"]);
+
 /** Tells a failure on the stream that fits and gives the exit code. */
-export function tellFailure(error: unknown, io: CliIo, json: boolean): number {
-  const failure = failureOf(error, io.signal.aborted);
+export function tellFailure(error: unknown, io: CliIo, json: boolean, notDone?: string): number {
+  const found = failureOf(error, io.signal.aborted);
+  const failure = notDone !== undefined && BEFORE_ANY_WORK.has(found.code) ? { ...found, notDone } : found;
   if (json) io.out(`${JSON.stringify({ error: wireOf(failure) })}\n`);
   else tellProblem(failure, io);
   return io.signal.aborted || failure.code === "Cancelled" ? EXIT_INTERRUPTED : EXIT_PROBLEM;
 }
 
 export function tellProblem({ message, notDone, hint }: Problem, io: CliIo): void {
-  const told = (label: string, text: string): readonly string[] =>
-    wrap(printable(text), widthOf(io) - label.length).map((line, index) => {
+  const told = (label: string, text: string, width = widthOf(io)): readonly string[] =>
+    wrap(printable(text), width - label.length).map((line, index) => {
       return `${index === 0 ? label : " ".repeat(label.length)}${line}`;
     });
   const lines = [
     ...told("tamp: ", message),
     ...(notDone === "" ? [] : told("  not done   ", notDone)),
-    ...(hint === "" ? [] : told("  next step  ", hint)),
+    ...(hint === "" ? [] : told("  next step  ", hint, hintWidthOf(io, io.errIsTty))),
   ];
   io.err(`${lines.join("\n")}\n`);
 }

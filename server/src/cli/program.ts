@@ -30,16 +30,20 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
     await program.parseAsync([...argv], { from: "user" });
     return exitCode;
   } catch (error) {
-    if (!(error instanceof CommanderError)) return tellFailure(error, io, json);
+    if (!(error instanceof CommanderError)) return tellFailure(error, io, json, specOf(argv)?.notDone);
     if (error.exitCode === 0) return EXIT_FINE;
     return tellFailure(usageError(error, argv), io, json);
   }
 }
 
+function specOf(argv: readonly string[]): CommandSpec | undefined {
+  return COMMANDS.find(({ name }) => name === argv[0]);
+}
+
 function usageError({ code, message }: CommanderError, argv: readonly string[]): UsageError {
   if (code === "commander.help")
     return new UsageError("no command was given", "`tamp --help` lists the commands");
-  const command = COMMANDS.find(({ name }) => name === argv[0]);
+  const command = specOf(argv);
   const help = command === undefined ? "tamp --help" : `tamp ${command.name} --help`;
   return new UsageError(
     message.replace(/^error: /, "").replace(/\n/g, " "),
@@ -78,7 +82,7 @@ function addCommand(program: Command, spec: CommandSpec, deps: CliDeps, done: (c
     .command(spec.name)
     .description(spec.help)
     .helpOption("-h, --help", "show this help")
-    .addHelpText("after", [...unitsOf(spec), "\nExample:", `  ${spec.example}`].join("\n"));
+    .addHelpText("after", [...notesOf(spec), ...unitsOf(spec), "\nExample:", `  ${spec.example}`].join("\n"));
   for (const [argument, help] of spec.args) command.argument(argument, help);
   for (const name of spec.flags) command.addOption(optionOf(FLAGS[name]));
   command.action(async () => {
@@ -91,6 +95,10 @@ function addCommand(program: Command, spec: CommandSpec, deps: CliDeps, done: (c
     };
     done(await spec.run(call));
   });
+}
+
+function notesOf({ note }: CommandSpec): readonly string[] {
+  return note === undefined ? [] : ["", note];
 }
 
 /** How the values of its flags are written, after an empty line. */

@@ -2,7 +2,7 @@ import { assertNever, formatSize } from "@tamp/core";
 import type { PlanSummary, RunGroup, RunResult } from "../protocol.ts";
 import type { Problem } from "./problem.ts";
 import { heading, renderFacts, renderTable, toText, type View } from "./render.ts";
-import { originalsOf, purgedLines, recoveredFirst } from "./render-history.ts";
+import { isQuarantined, originalsOf, purgedLines, recoveredFirst } from "./render-history.ts";
 import { countOf, formatCount, formatDuration, partitionName, printable, wrap } from "./text.ts";
 import { explainOutcome } from "./words.ts";
 
@@ -39,12 +39,12 @@ export interface RunView extends View {
 /** What a run did, counted afterwards, beside what its plan expected. */
 export function renderRun(result: RunResult, plan: PlanSummary, view: RunView): string {
   const published = result.groups.filter(({ kind }) => kind === "published");
-  const recovered = recoveredFirst(result.recovered, view);
+  const recovered = recoveredFirst(result.recovered, view, view.next);
   return toText([
     "",
     headline(result, view),
     ...(result.groups.length > 0 ? countedLines(result, plan, view) : []),
-    ...(published.length > 0 ? ["", ...renderFacts(factsOf(result, published, view), view)] : []),
+    ...(published.length > 0 ? ["", ...renderFacts(factsOf(result, published, view), { ...view, width: view.hintWidth })] : []),
     ...groupLines("Published before by a run of this plan", result.groups.filter(isSkipped), view),
     ...groupLines("Groups not published", result.groups.filter(isFailed), view),
     ...(recovered.length > 0 ? ["", ...recovered] : []),
@@ -227,7 +227,9 @@ export function problemOfRun(result: RunResult, next: RunSteps): Problem | null 
       return problem(
         result.reason ?? "the plan was refused",
         "nothing was changed",
-        `${next.plan} makes a new plan`,
+        result.recovered.some(isQuarantined)
+          ? `deal with the groups that were left alone, as told above; ${next.plan} shows what can be done meanwhile`
+          : `${next.plan} makes a new plan`,
       );
     default:
       return assertNever(result.kind);

@@ -9,6 +9,8 @@ import { explainHealth } from "./words.ts";
 export interface View {
   readonly paint: Paint;
   readonly width: number;
+  /** Of lines with a command to copy: off a terminal they are never broken. */
+  readonly hintWidth: number;
 }
 
 export interface TableSpec {

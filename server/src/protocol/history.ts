@@ -90,4 +90,7 @@ export interface WirePurgedRun {
   readonly runId: string;
   readonly files: number;
   readonly bytes: number;
+  /** Outputs that are gone or changed: the originals were the only copy of their rows that is known. */
+  readonly lostOutputs: readonly string[];
+  readonly lostRows: number;
 }

@@ -13,7 +13,7 @@ import {
 import { type CliFlags, commandLine, type FlagName } from "../flags.ts";
 import { EXIT_FINE, EXIT_INTERRUPTED, EXIT_PROBLEM, tellProblem } from "../problem.ts";
 import { paragraph, toText, type View } from "../render.ts";
-import { originalsOf, purgedLines, recoveredFirst } from "../render-history.ts";
+import { lostLines, lostRowsOf, originalsOf, purgedLines, recoveredFirst } from "../render-history.ts";
 import { countOf, printable, wrap } from "../text.ts";
 import { UsageError } from "../usage-error.ts";
 
@@ -52,7 +52,7 @@ async function showAndPurge(call: CommandCall, opened: OpenedDataset, asked: Ask
     io.err("Dry run: nothing was deleted.\n");
     return EXIT_FINE;
   }
-  if (!(await agrees(call, `Delete ${originalsOf(preview.runs)} for good?`))) {
+  if (!(await agrees(call, questionOf(preview)))) {
     io.err("Not purged: nothing was deleted.\n");
     return EXIT_INTERRUPTED;
   }
@@ -65,14 +65,27 @@ async function showAndPurge(call: CommandCall, opened: OpenedDataset, asked: Ask
   }
   const result = await send(call, opened, asked);
   if (result.kind === "refused") return refuse(call, opened, result);
-  io.out(renderResult(result, viewOf(call)));
+  io.out(renderResult(result, call, opened.dataset));
   return EXIT_FINE;
 }
 
 const AGAIN = ["run", "all", "retention", "maxRetained", "workspace"] as const satisfies readonly FlagName[];
 
+function questionOf({ runs }: PurgeResult): string {
+  const lost = lostRowsOf(runs);
+  if (lost === 0) return `Delete ${originalsOf(runs)} for good?`;
+  return `Delete ${originalsOf(runs)}? ${countOf(lost, "row")} ${existsOf(lost)} nowhere else; delete them for good?`;
+}
+
+function existsOf(rows: number): string {
+  return rows === 1 ? "exists" : "exist";
+}
+
+/** Nor may rows be lost that the answer was not about. */
 function isSame(a: PurgeResult, b: PurgeResult): boolean {
-  return a.runs.map(({ runId }) => runId).join() === b.runs.map(({ runId }) => runId).join();
+  const told = ({ runs }: PurgeResult): string =>
+    runs.map(({ runId, lostRows }) => `${runId} ${lostRows}`).join();
+  return told(a) === told(b);
 }
 
 function refuse(call: CommandCall, { dataset }: OpenedDataset, { reason, kept }: PurgeResult): number {
@@ -90,7 +103,7 @@ function renderPreview(preview: PurgeResult, call: CommandCall, dataset: string)
   const view = viewOf(call);
   const { runs } = preview;
   const rest = [...keptLines(preview.kept, view), ...retainedLine(preview)];
-  const first = paragraph(recoveredFirst(preview.recovered, view));
+  const first = paragraph(recoveredFirst(preview.recovered, view, nextSteps(dataset, call.flags)));
   if (runs.length === 0) return toText([...first, nothingTo(call.flags), ...rest]);
   const these = runs.length === 1 ? "this run" : "these runs";
   const warning = `After that ${these} cannot be undone: nothing brings the originals back.`;
@@ -100,10 +113,16 @@ function renderPreview(preview: PurgeResult, call: CommandCall, dataset: string)
     `Deletes ${originalsOf(runs)}.`,
     ...wrap(warning, view.width).map((line) => view.paint.warn(line)),
     "",
+    ...paragraph(lostLines(runs, lostText(lostRowsOf(runs)), view)),
     ...purgedLines(runs, view),
     "",
     ...rest,
   ]);
+}
+
+function lostText(rows: number): string {
+  const gone = "these outputs, which held them, are gone or were changed by somebody else";
+  return `${existsOf(rows)} nowhere else and would be lost: ${gone}.`;
 }
 
 function nothingTo({ run, all, maxRetained }: CliFlags): string {
@@ -113,15 +132,17 @@ function nothingTo({ run, all, maxRetained }: CliFlags): string {
   return `Nothing to purge: no run is past its retention${newest}.`;
 }
 
-function renderResult(result: PurgeResult, view: View): string {
+function renderResult(result: PurgeResult, call: CommandCall, dataset: string): string {
+  const view = viewOf(call);
   const head =
     result.kind === "nothing_to_do"
       ? "Nothing was purged."
       : `Purged: ${countOf(result.runs.length, "run")}, ${countOf(result.purgedFiles, "original")} deleted, ${formatSize(result.purgedBytes)} freed`;
   return toText([
     "",
-    ...paragraph(recoveredFirst(result.recovered, view)),
+    ...paragraph(recoveredFirst(result.recovered, view, nextSteps(dataset, call.flags))),
     view.paint.good(head),
+    ...lostLines(result.runs, "went with them that exist nowhere else; these outputs had held them:", view),
     ...keptLines(result.kept, view),
     ...retainedLine(result),
   ]);

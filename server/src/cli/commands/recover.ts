@@ -2,7 +2,7 @@ import type { RecoverResult } from "../../protocol.ts";
 import { type CommandCall, nextSteps, printJson, viewOf, withDataset } from "../call.ts";
 import { EXIT_FINE, EXIT_PROBLEM, tellProblem } from "../problem.ts";
 import { toText, type View } from "../render.ts";
-import { recoveredLines } from "../render-history.ts";
+import { isQuarantined, quarantineStep, recoveredLines } from "../render-history.ts";
 import { countOf } from "../text.ts";
 
 /** Finishes or rolls back what an interrupted run left. */
@@ -15,12 +15,12 @@ export function recover(call: CommandCall): Promise<number> {
     else io.out(renderRecovery(result, viewOf(call)));
     if (result.kind !== "quarantined") return EXIT_FINE;
     if (flags.json !== true) {
-      const left = result.groups.filter(({ action }) => action === "quarantine").length;
+      const left = result.groups.filter(isQuarantined).length;
       tellProblem(
         {
           message: `${countOf(left, "group")} of an interrupted run could not be judged`,
           notDone: "their files and their journal were left as they are",
-          hint: `see the reasons above; ${nextSteps(dataset, flags).recover} tries again`,
+          hint: quarantineStep(nextSteps(dataset, flags)),
         },
         io,
       );

@@ -3,7 +3,7 @@ import type { WireRun } from "../../protocol.ts";
 import { type CommandCall, nextSteps, printJson, viewOf, withDataset } from "../call.ts";
 import { EXIT_FINE } from "../problem.ts";
 import { renderTable, toText, type View } from "../render.ts";
-import { rowsTwice } from "../render-history.ts";
+import { quarantineStep, rowsTwice } from "../render-history.ts";
 import type { NextSteps } from "../render-run.ts";
 import { countOf, formatCount, formatMoment, printable, wrap } from "../text.ts";
 import { words } from "../words.ts";
@@ -46,22 +46,29 @@ function startOf({ runId, startedAt }: WireRun): string {
   return `${year}-${month}-${day} ${hour}:${minute}:${second}`;
 }
 
-function detailsOf(run: WireRun, { paint, width }: View, next: NextSteps): readonly string[] {
+function detailsOf(run: WireRun, { paint, width, hintWidth }: View, next: NextSteps): readonly string[] {
   const since = run.stateSince === "" ? "" : `${words(run.state)} since ${formatMoment(run.stateSince)}`;
   const texts = [
     `run ${printable(run.runId)}`,
     [since, rowsTwice(run.duplicateWindowMs)].filter((text) => text !== "").join("; "),
-    run.retainedBytes > 0
-      ? `originals kept: ${formatSize(run.retainedBytes)} in ${printable(run.folder)}`
-      : "",
-    remarkOf(run, next),
+    folderOf(run),
     printable(run.reason ?? ""),
   ];
-  const lines = texts.filter((text) => text !== "").flatMap((text) => wrap(text, width - 4));
+  const remark = remarkOf(run, next);
+  const lines = [
+    ...texts.filter((text) => text !== "").flatMap((text) => wrap(text, width - 4)),
+    ...(remark === "" ? [] : wrap(remark, hintWidth - 4)),
+  ];
   return lines.map((line) => paint.dim(`    ${line}`));
 }
 
-function remarkOf({ state }: WireRun, { recover }: NextSteps): string {
+/** Named too where a person may have to move it away. */
+function folderOf({ state, retainedBytes, folder }: WireRun): string {
+  if (retainedBytes > 0) return `originals kept: ${formatSize(retainedBytes)} in ${printable(folder)}`;
+  return state === "interrupted" || state === "quarantined" ? `its folder: ${printable(folder)}` : "";
+}
+
+function remarkOf({ state }: WireRun, next: NextSteps): string {
   switch (state) {
     case "running":
       return "under way: its groups are published one by one";
@@ -76,17 +83,18 @@ function remarkOf({ state }: WireRun, { recover }: NextSteps): string {
     case "rolled_back":
       return "nothing was published";
     case "interrupted":
+      return `${next.recover} finishes it or takes it back`;
     case "quarantined":
-      return `see ${recover}`;
+      return `left alone: ${quarantineStep(next)}`;
     default:
       return assertNever(state);
   }
 }
 
-function retainedLines(found: readonly WireRun[], { width }: View, { purge }: NextSteps): readonly string[] {
+function retainedLines(found: readonly WireRun[], { hintWidth }: View, { purge }: NextSteps): readonly string[] {
   const keeping = found.filter((run) => run.retainedBytes > 0);
   if (keeping.length === 0) return [];
   const bytes = keeping.reduce((sum, run) => sum + run.retainedBytes, 0);
   const text = `Originals kept for undo: ${formatSize(bytes)} of ${countOf(keeping.length, "run")}; ${purge} deletes those past their retention`;
-  return ["", ...wrap(text, width)];
+  return ["", ...wrap(text, hintWidth)];
 }

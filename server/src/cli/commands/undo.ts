@@ -71,7 +71,7 @@ function changesOf(run: WireRun): string {
 function tellUndo(call: CommandCall, dataset: string, result: UndoResult): void {
   const { io, flags } = call;
   const run = `run ${printable(result.runId ?? "")}`;
-  const first = paragraph(recoveredFirst(result.recovered, viewOf(call)));
+  const first = paragraph(recoveredFirst(result.recovered, viewOf(call), nextSteps(dataset, flags)));
   if (first.length > 0) io.out(toText(first));
   switch (result.kind) {
     case "undone": {
@@ -90,7 +90,7 @@ function tellUndo(call: CommandCall, dataset: string, result: UndoResult): void 
     case "refused": {
       const message = `${run} cannot be undone${result.reason === undefined ? "" : `: ${result.reason}`}`;
       const runs = nextSteps(dataset, flags).runs;
-      tellProblem({ message, notDone: "nothing was changed", hint: `${runs} lists the runs` }, io);
+      tellProblem({ message, notDone: "nothing was undone", hint: `${runs} lists the runs` }, io);
       return;
     }
     default:
