@@ -233,6 +233,8 @@ async function clean(context: PublishContext, record: JournalRecord): Promise<vo
   // An undo withdraws the outputs into `out` and takes the originals from `trash`.
   const unneeded = record.state === "RETIRED" ? ["src", "tmp"] : GROUP_PARTS;
   for (const part of unneeded) await removeIfEmpty(fs, join(folder.path, part));
+  // A trash link that came back could not be told from one that is needed, once a later run has retired the file.
+  await fs.sync(folder.path);
 }
 
 async function emptyFolder(fs: PublicationFs, folder: string): Promise<void> {

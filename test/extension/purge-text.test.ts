@@ -18,7 +18,13 @@ test("the question names the runs, what ends, and what is left", () => {
 });
 
 test("a long list of runs is counted", () => {
-  const runs = Array.from({ length: 12 }, (_, index) => ({ runId: `r-${index}`, files: 1, bytes: 1 }));
+  const runs = Array.from({ length: 12 }, (_, index) => ({
+    runId: `r-${index}`,
+    files: 1,
+    bytes: 1,
+    lostOutputs: [],
+    lostRows: 0,
+  }));
   expect(confirmPurge(purgeOf({ runs }), "/lake/events").detail).toContain("… and 2 more runs");
 });
 
@@ -55,7 +61,7 @@ test("the log names each run", () => {
 
 test.each([
   [purgeOf({ dryRun: true }), true],
-  [purgeOf({ runs: [{ runId: "r-1", files: 408, bytes: 39_000_000 }] }), false],
+  [purgeOf({ runs: [{ runId: "r-1", files: 408, bytes: 39_000_000, lostOutputs: [], lostRows: 0 }] }), false],
   [purgeOf({ runs: [] }), false],
 ])("an answer holds for the same runs only", (now, isSame) => {
   expect(isSamePurge(purgeOf(), now)).toBe(isSame);

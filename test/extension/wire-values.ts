@@ -152,8 +152,8 @@ export function purgeOf(changes: Partial<PurgeResult> = {}): PurgeResult {
     kind: "purged",
     dryRun: false,
     runs: [
-      { runId: "r-1", files: 408, bytes: 39_000_000 },
-      { runId: "r-2", files: 2, bytes: 1_000_000 },
+      { runId: "r-1", files: 408, bytes: 39_000_000, lostOutputs: [], lostRows: 0 },
+      { runId: "r-2", files: 2, bytes: 1_000_000, lostOutputs: [], lostRows: 0 },
     ],
     kept: [],
     purgedFiles: 410,

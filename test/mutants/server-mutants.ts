@@ -460,15 +460,6 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     tests: [history],
   },
   {
-    name: "later-run-purged-past-kept",
-    of: "retention",
-    what: "a run goes although the one whose outputs it has rewritten had to stay",
-    file: PURGE,
-    find: "if (!undoable) work.gone.add(runId);",
-    replace: "work.gone.add(runId);",
-    tests: [retained],
-  },
-  {
     name: "purged-as-first-group",
     of: "retention",
     what: "all groups of a run are purged where the first may be",

@@ -1,6 +1,16 @@
 import { describe, expect, it } from "vitest";
+import { TampError } from "../../server/src/errors.ts";
 import type { PurgeResult } from "../../server/src/protocol.ts";
-import { locked, NO_PURGE, PURGE, RECOVERED, ROOT, RUN, rows, run, UNDONE } from "../support/cli.ts";
+import { LOSING, locked, NO_PURGE, PURGE, RECOVERED, ROOT, RUN, rows, run, UNDONE } from "../support/cli.ts";
+
+const unusable = (method: string) => ({
+  answers: {
+    [`tamp/${method}`]: new TampError("WorkspaceUnusable", "the disk is full", {
+      hint: "make room",
+      notDone: "no file was rewritten",
+    }),
+  },
+});
 
 describe("runs, undo and recover", () => {
   const quarantined = {
@@ -28,6 +38,7 @@ describe("runs, undo and recover", () => {
             runs: [
               { ...RUN, state: "quarantined", startedAt: "" },
               { ...RUN, state: "rolled_back", runId: "r7", startedAt: "", reason: "the disk was full" },
+              { ...RUN, state: "interrupted", retainedBytes: 0 },
               { ...RUN, state: "running", retainedBytes: 0, duplicateWindowMs: 0 },
               { ...RUN, state: "purged", retainedBytes: 0 },
             ],
@@ -38,10 +49,12 @@ describe("runs, undo and recover", () => {
       out: [
         "2026-03-01 12:00:07  quarantined",
         `run ${RUN.runId}`,
-        "see tamp recover /data/events",
+        "left alone: bring back what the reason names, then run `tamp recover /data/events` again; or,",
+        "    rolled back since",
         "not known            rolled back",
         "nothing was published\n    the disk was full",
         "running since 2026-03-01 12:00:09\n    under way: its groups are published one by one",
+        `its folder: ${RUN.folder}\n    tamp recover /data/events finishes it or takes it back`,
         "its originals were deleted: it cannot be undone",
         "Originals kept for undo: 40.0 MiB of 2 runs;",
       ],
@@ -104,8 +117,36 @@ describe("runs, undo and recover", () => {
         "Run r0, group 1\n  finished: the outputs stand\n  2 sources retired\n  rows stood twice for at most 2 h 5 min",
         "Run r0, group 2\n  quarantined: left as it is\n  a source was rewritten\n",
       ],
-      err: ["1 group of an interrupted run"],
+      err: [
+        "1 group of an interrupted run",
+        "  next step  bring back what the reason names, then run `tamp recover /data/events` again; or, once you have",
+        "yourself, move the run's folder away (`tamp runs /data/events` names it), which gives up its undo\n",
+      ],
     },
+    {
+      line: "recover events",
+      setting: { tty: true, answers: { "tamp/recover": quarantined } },
+      code: 2,
+      err: [
+        "  next step  bring back what the reason names, then run `tamp recover\n             /data/events`",
+      ],
+    },
+    {
+      line: "undo events --yes",
+      setting: { answers: { "tamp/undo": { ...UNDONE, recovered: RECOVERED.slice(1) } } },
+      code: 0,
+      out: ["Not recovered: an interrupted run was left alone\n  Run r0, group 2", "  next step: bring back"],
+    },
+    { line: "undo events --yes", setting: unusable("undo"), code: 2, err: ["nothing was undone"] },
+    { line: "recover events", setting: unusable("recover"), code: 2, err: ["nothing was recovered"] },
+    {
+      line: "recover events --json",
+      setting: unusable("recover"),
+      code: 2,
+      out: ['"notDone":"nothing was recovered"'],
+    },
+    { line: "purge events --yes", setting: unusable("purge"), code: 2, err: ["nothing was deleted"] },
+    { line: "compact events --yes", setting: unusable("execute"), code: 2, err: ["no file was rewritten"] },
     {
       line: "recover events",
       setting: { answers: { "tamp/recover": { ...quarantined, kind: "recovered" } } },
@@ -213,6 +254,17 @@ describe("purge", () => {
       out: ["Kept: 2 runs\n  run r3\n    it was interrupted", "  run r4\n    a.parquet is gone"],
       err: ["next step  tamp purge /data/events --run ID purges one run"],
     },
+    {
+      line: "purge events --run r1",
+      setting: { tty: true, ...answering(LOSING) },
+      code: 0,
+      asked: 1,
+      out: [
+        "WARNING: 1,234 rows exist nowhere else and would be lost: these outputs, which\n",
+        "  d=1/a.parquet\n  d=2/b.parquet\n  d=3/c.parquet\n  … and 1 more output",
+        "WARNING: 1,234 rows went with them that exist nowhere else",
+      ],
+    },
     { line: "purge events --json", setting: answering({ ...NO_PURGE, kind: "refused" }), code: 2 },
     { line: "purge events --yes", setting: { answers: { "tamp/purge": locked } }, code: 2, quiet: true },
   ]);
@@ -230,13 +282,29 @@ describe("purge", () => {
 
   it("purges none but the runs that the question was about", async () => {
     let asked = 0;
+    const late = { runId: "r9", files: 1, bytes: 1, lostOutputs: [], lostRows: 0 };
     const answer = (): PurgeResult => {
       asked += 1;
-      return asked === 1 ? PURGE : { ...PURGE, runs: [...PURGE.runs, { runId: "r9", files: 1, bytes: 1 }] };
+      return asked === 1 ? PURGE : { ...PURGE, runs: [...PURGE.runs, late] };
     };
     const outcome = await run("purge events --all", { tty: true, answers: { "tamp/purge": answer } });
     expect(outcome.code).toBe(2);
     expect(outcome.calls.map(({ params }) => params)).toMatchObject([{}, { dryRun: true }, { dryRun: true }]);
     expect(outcome.err).toContain("tamp purge /data/events --all shows them");
+  });
+
+  it("names the rows that it would delete for good, and deletes no others", async () => {
+    let told = 0;
+    const answer = (): PurgeResult => {
+      told += 1;
+      const runs = LOSING.runs.map((run) => ({ ...run, lostRows: told }));
+      return { ...LOSING, runs };
+    };
+    const outcome = await run("purge events --run r1", { tty: true, answers: { "tamp/purge": answer } });
+    expect(outcome.code).toBe(2);
+    expect(outcome.questions).toEqual([
+      "Delete 4 originals (20.0 MiB) of 1 run? 1 row exists nowhere else; delete them for good?",
+    ]);
+    expect(outcome.calls).toHaveLength(3);
   });
 });

@@ -469,6 +469,64 @@ const LINES = [
   "--help",
 ];
 
+describe("compact after an interrupted run", () => {
+  const left = (groups = RECOVERED): Setting => ({
+    answers: {
+      "tamp/dataset/open": { ...SUMMARY, interruptedGroups: 2, warnings: ["2 wait for `tamp recover x`"] },
+      "tamp/recover": { kind: "recovered", groups },
+      "tamp/execute": { ...RESULT, recovered: RECOVERED.slice(1) },
+    },
+  });
+  const recoveringFirst = ["dataset/open", "recover", ...PLANNING.slice(1)];
+  rows([
+    {
+      line: "compact events --yes",
+      setting: left(),
+      code: 0,
+      sent: [...recoveringFirst, "execute"],
+      out: ["Recovered first, from an interrupted run\n  Run r0, group 1\n    finished", "next step: bring"],
+    },
+    {
+      line: "compact events",
+      setting: { tty: true, confirm: false, ...left() },
+      code: 130,
+      sent: recoveringFirst,
+      err: ["Not executed: nothing more was changed."],
+    },
+    { line: "compact events --dry-run", setting: left(), code: 0, sent: PLANNING, err: ["2 wait for"] },
+    {
+      line: "compact events --yes",
+      setting: { answers: { ...left().answers, "tamp/recover": locked } },
+      code: 2,
+      sent: ["dataset/open", "recover"],
+      err: ["held by process 7"],
+    },
+    {
+      line: "compact events --yes",
+      setting: { answers: { ...left().answers, ...runOf("refused", []).answers } },
+      code: 2,
+      err: ["next step  tamp plan /data/events"],
+    },
+    {
+      line: "compact events --yes",
+      setting: {
+        answers: { "tamp/execute": { ...RESULT, kind: "refused", groups: [], recovered: RECOVERED } },
+      },
+      code: 2,
+      err: ["next step  deal with the groups that were left alone, as told above; tamp plan /data/events"],
+    },
+  ]);
+
+  it("tells each group once, to people and to machines", async () => {
+    const told = await run("compact events --yes", left());
+    expect(told.out.split("Run r0, group 2")).toHaveLength(2);
+    expect(told.err).not.toContain("2 wait for");
+    const { out, calls } = await run("compact events --json", left());
+    expect(JSON.parse(out)).toEqual({ ...RESULT, recovered: RECOVERED });
+    expect(calls.map(({ method }) => method)).toContain("tamp/recover");
+  });
+});
+
 describe("width", () => {
   it.each([60, 80])("everything fits %i columns", async (columns) => {
     const long = `region=${"x".repeat(120)}`;
@@ -482,8 +540,10 @@ describe("width", () => {
       },
     };
     for (const line of LINES) {
-      const { out, err } = await run(line, setting);
-      const widest = `${out}${err}`.split("\n").filter((text) => [...text].length > Math.max(columns, 80));
+      const { out, err } = await run(line, { ...setting, tty: true });
+      // A progress bar is drawn over itself.
+      const lines = `${out}${err}`.split("\n").flatMap((text) => text.split("\u001b[0K"));
+      const widest = lines.filter((text) => [...text].length > Math.max(columns, 80));
       expect(widest, line).toEqual([]);
     }
   });

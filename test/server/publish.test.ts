@@ -188,6 +188,25 @@ describe("a swap", () => {
     }
   });
 
+  it("does not end before what cleaning removed is gone for good", async () => {
+    const scene = await committedScene();
+    await performSteps(contextOf(scene, nodeFs), scene.record, publishSteps(scene.record));
+    const calls: string[] = [];
+    const fs = new Proxy(nodeFs, {
+      get(target, name: keyof PublicationFs) {
+        if (name !== "rmdir" && name !== "sync") return target[name];
+        return async (path: string) => {
+          calls.push(`${name} ${path}`);
+          await target[name](path);
+        };
+      },
+    });
+    await undo(scene, fs);
+    const { path } = groupFolder(scene.workspace, "r1", 1);
+    expect(calls.filter((call) => call.startsWith("rmdir")).length).toBeGreaterThan(1);
+    expect(calls.at(-1)).toBe(`sync ${path}`);
+  });
+
   it("is undone to the original inodes, at any crash point of the undo", async () => {
     for (let crashAt = 1; crashAt <= 40; crashAt += 1) {
       const scene = await committedScene();

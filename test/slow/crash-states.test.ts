@@ -23,14 +23,14 @@ const TORN = { mode: "renames_torn", cutsPerMoment: 300 } as const;
 
 describe("every crash", () => {
   it.each([
-    { what: "a run of one file, and four more in a row", scene: RUN_ONE, ...WHOLE, crashes: 5, least: 2_000 },
-    { what: "a run of two files, and two more in a row", scene: RUN_TWO, ...WHOLE, crashes: 3, least: 2_000 },
+    { what: "a run of one file, and four more in a row", scene: RUN_ONE, ...WHOLE, crashes: 5, least: 1_500 },
+    { what: "a run of two files, and two more in a row", scene: RUN_TWO, ...WHOLE, crashes: 3, least: 1_500 },
     {
       what: "a run of three files into two, and one more",
       scene: RUN_THREE,
       ...WHOLE,
       crashes: 2,
-      least: 3_000,
+      least: 2_000,
     },
     { what: "an undo, and three more in a row", scene: UNDO_THREE, ...WHOLE, crashes: 4, least: 300 },
     { what: "a purge, and three more in a row", scene: PURGE_THREE, ...WHOLE, crashes: 4, least: 200 },
@@ -76,7 +76,7 @@ describe("somebody else before every call", () => {
     { scene: PURGE_THREE, kind: "arrive", of: "new" },
   ] as const)("in a $scene.operation, $kind of $of: no rows are lost", async ({ scene, kind, of }) => {
     const states = await exploreMeddling(scene, { kind, of }, { ...WHOLE, cutsPerMoment: 12, crashes: 1 });
-    expect(states).toBeGreaterThanOrEqual(100);
+    expect(states).toBeGreaterThanOrEqual(60);
   });
 });
 

@@ -212,14 +212,30 @@ export const PURGE: PurgeResult = {
   kind: "purged",
   dryRun: true,
   runs: [
-    { runId: "r1", files: 4, bytes: 20 * MIB },
-    { runId: "r2", files: 1200, bytes: 300 * MIB },
+    { runId: "r1", files: 4, bytes: 20 * MIB, lostOutputs: [], lostRows: 0 },
+    { runId: "r2", files: 1200, bytes: 300 * MIB, lostOutputs: [], lostRows: 0 },
   ],
   kept: [{ runId: "r3", reason: "it was interrupted and is not recovered" }],
   purgedFiles: 1204,
   purgedBytes: 320 * MIB,
   retainedBytes: 5 * MIB,
   recovered: [],
+};
+/** A run that was named, and whose outputs somebody deleted. */
+export const LOSING: PurgeResult = {
+  ...PURGE,
+  runs: [
+    {
+      runId: "r1",
+      files: 4,
+      bytes: 20 * MIB,
+      lostOutputs: ["d=1/a.parquet", "d=2/b.parquet", "d=3/c.parquet", "d=4/d.parquet"],
+      lostRows: 1234,
+    },
+  ],
+  kept: [],
+  purgedFiles: 4,
+  purgedBytes: 20 * MIB,
 };
 export const NO_PURGE: PurgeResult = {
   ...PURGE,

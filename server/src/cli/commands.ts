@@ -49,8 +49,8 @@ export const COMMANDS: readonly CommandSpec[] = [
     args: [DIR],
     flags: ["partition", ...POLICY_FLAGS, "engine", ...RUN_FLAGS, "dryRun", "workspace", "json"],
     help: "plan, ask, and rewrite small files to fewer, larger ones; every row is compared before the swap",
-    note: `What an interrupted run left is finished or taken back before the plan is made,
-so also where the question is then answered with no; not with --dry-run.`,
+    note: `What an interrupted run left is finished or taken back before the plan is
+made, so also where the question is then answered with no; not with --dry-run.`,
     example: "tamp compact data/events --min-files 5 --yes",
     run: compact,
   },
@@ -89,8 +89,8 @@ so also where the question is then answered with no; not with --dry-run.`,
     args: [DIR],
     flags: ["run", "all", "retention", "maxRetained", "dryRun", "yes", "workspace", "json"],
     help: "delete originals that are kept for undo: of runs past their retention, of one run, or of all",
-    note: `What an interrupted run left is finished or taken back first, also with --dry-run and
-where the question is then answered with no.`,
+    note: `What an interrupted run left is finished or taken back first,
+also with --dry-run and where the question is then answered with no.`,
     example: "tamp purge data/events --retention 2d --dry-run",
     notDone: "nothing was deleted",
     run: purge,
@@ -123,8 +123,8 @@ export const EXAMPLES = `Examples:
   tamp undo data/events                   restore what the latest run replaced
   tamp purge data/events                  delete old originals; ends their undo`;
 
-export const SIZES = `Sizes: a bare number is bytes; MB = 10^6 bytes, MiB = 2^20 bytes. Units: B, kB, MB,
-GB, TB, KiB, MiB, GiB, TiB, in upper or lower case.`;
+export const SIZES = `Sizes: a bare number is bytes; MB = 10^6 bytes, MiB = 2^20 bytes.
+Units: B, kB, MB, GB, TB, KiB, MiB, GiB, TiB, in upper or lower case.`;
 
 export const TIMES = "Times: a bare number is milliseconds; 90s, 30min, 12h and 7d are taken too.";
 

@@ -44,7 +44,9 @@ export function renderRun(result: RunResult, plan: PlanSummary, view: RunView): 
     "",
     headline(result, view),
     ...(result.groups.length > 0 ? countedLines(result, plan, view) : []),
-    ...(published.length > 0 ? ["", ...renderFacts(factsOf(result, published, view), { ...view, width: view.hintWidth })] : []),
+    ...(published.length > 0
+      ? ["", ...renderFacts(factsOf(result, published, view), { ...view, width: view.hintWidth })]
+      : []),
     ...groupLines("Published before by a run of this plan", result.groups.filter(isSkipped), view),
     ...groupLines("Groups not published", result.groups.filter(isFailed), view),
     ...(recovered.length > 0 ? ["", ...recovered] : []),

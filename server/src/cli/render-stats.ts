@@ -90,7 +90,7 @@ function partitionLines({ partitions, partitionCount }: DatasetStats, view: View
 function warningLines({ warnings, watch }: DatasetStats, view: View): readonly string[] {
   const all = [...warnings, ...(watch.reason === undefined ? [] : [watchText(watch)])];
   if (all.length === 0) return [];
-  const lines = all.flatMap((text) => wrap(printable(text), view.width - 2));
+  const lines = all.flatMap((text) => wrap(printable(text), view.hintWidth - 2));
   return [...heading("Warnings", view), ...lines.map((line) => `  ${view.paint.warn(line)}`)];
 }
 

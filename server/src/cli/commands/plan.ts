@@ -50,7 +50,7 @@ export function refusePlan({ io, flags }: CommandCall, { dataset, reason }: Plan
   if (flags.json !== true) {
     const message = reason ?? `nothing may be planned for ${dataset}`;
     const hint = `${nextSteps(dataset, flags).plan} after the cause is gone`;
-    tellProblem({ message, notDone: "no plan was made and nothing was changed", hint }, io);
+    tellProblem({ message, notDone: "no plan was made and no file was rewritten", hint }, io);
   }
   return EXIT_PROBLEM;
 }

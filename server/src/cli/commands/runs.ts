@@ -52,12 +52,12 @@ function detailsOf(run: WireRun, { paint, width, hintWidth }: View, next: NextSt
     `run ${printable(run.runId)}`,
     [since, rowsTwice(run.duplicateWindowMs)].filter((text) => text !== "").join("; "),
     folderOf(run),
-    printable(run.reason ?? ""),
   ];
-  const remark = remarkOf(run, next);
+  const broken = (text: string, most: number): readonly string[] => (text === "" ? [] : wrap(text, most - 4));
   const lines = [
-    ...texts.filter((text) => text !== "").flatMap((text) => wrap(text, width - 4)),
-    ...(remark === "" ? [] : wrap(remark, hintWidth - 4)),
+    ...texts.flatMap((text) => broken(text, width)),
+    ...broken(remarkOf(run, next), hintWidth),
+    ...broken(printable(run.reason ?? ""), width),
   ];
   return lines.map((line) => paint.dim(`    ${line}`));
 }
@@ -91,7 +91,11 @@ function remarkOf({ state }: WireRun, next: NextSteps): string {
   }
 }
 
-function retainedLines(found: readonly WireRun[], { hintWidth }: View, { purge }: NextSteps): readonly string[] {
+function retainedLines(
+  found: readonly WireRun[],
+  { hintWidth }: View,
+  { purge }: NextSteps,
+): readonly string[] {
   const keeping = found.filter((run) => run.retainedBytes > 0);
   if (keeping.length === 0) return [];
   const bytes = keeping.reduce((sum, run) => sum + run.retainedBytes, 0);
