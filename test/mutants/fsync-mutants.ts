@@ -112,6 +112,13 @@ export const FSYNC_MUTANTS: readonly Mutant[] = [
     tests: [crash, publish],
   }),
   missing({
+    name: "cleaning-not-durable",
+    what: "links that cleaning removed may come back once a later run has retired their file",
+    file: PUBLISH,
+    find: "  await fs.sync(folder.path);\n",
+    tests: [publish, crash, durability, TESTS.interrupted],
+  }),
+  missing({
     name: "put-back-not-durable",
     what: "a stray's second name goes before its live name is durable",
     file: PUBLISH,

@@ -448,7 +448,7 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     file: PURGE,
     find: "unrecovered(work, runId) ?? earlierRun(work, run);",
     replace: "earlierRun(work, run);",
-    tests: [runGuards],
+    tests: [TESTS.interrupted, runGuards],
   },
   {
     name: "later-run-purged-first",
@@ -458,6 +458,15 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
     find: "unrecovered(work, runId) ?? earlierRun(work, run);",
     replace: "unrecovered(work, runId);",
     tests: [history],
+  },
+  {
+    name: "later-run-purged-past-kept",
+    of: "retention",
+    what: "a run goes although the one whose outputs it has rewritten had to stay",
+    file: PURGE,
+    find: "if (!undoable) work.gone.add(runId);",
+    replace: "work.gone.add(runId);",
+    tests: [retained],
   },
   {
     name: "purged-as-first-group",

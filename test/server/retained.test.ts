@@ -15,7 +15,7 @@ import {
 } from "../support/compacting.ts";
 import { createTestBench, type TestBench } from "../support/daemon.ts";
 import { writeDataset } from "../support/dataset.ts";
-import { filesBelow, makeRowDataset, namesBelow, OTHERS, SOURCES } from "../support/row-dataset.ts";
+import { filesBelow, hooked, makeRowDataset, namesBelow, OTHERS, SOURCES } from "../support/row-dataset.ts";
 import { executeRows, maintainRows, planRows, writeRows } from "../support/row-files.ts";
 
 const NOW = Date.UTC(2026, 5, 1);
@@ -136,6 +136,23 @@ it("a purge takes the originals of one group and keeps those of another, whose o
   expect(trash()).toEqual([]);
 });
 
+it("a run is not purged past an earlier one whose outputs it has rewritten and that had to stay", async () => {
+  writeRows(join(root, "p/late.parquet"), ["late"]);
+  const first = await compact([SOURCES]);
+  const second = await compact([[outputOf(first), "p/late.parquet"]]);
+  const [original = ""] = trash().filter((name) => name.includes(first.runId));
+  writeRows(join(folder, original), ["changed"]);
+  const found = filesBelow(folder);
+  expect(await purgeAll()).toMatchObject({
+    runs: [],
+    kept: [
+      { runId: first.runId, reason: expect.stringContaining("was changed") },
+      { runId: second.runId, reason: expect.stringContaining(first.runId) },
+    ],
+  });
+  expect(filesBelow(folder)).toEqual(found);
+});
+
 describe("a run that keeps its originals, above the bound on them,", () => {
   // Each run keeps as much as the others, and one more is to come.
   it.each([
@@ -167,13 +184,10 @@ it.each([
   async ({ call, code }) => {
     const [first, second] = [await compact([SOURCES]), await compact([OTHERS])];
     const unreadable = join(root, outputOf(first));
-    const failing = async (path: string): Promise<void> => {
-      if (path === unreadable) throw Object.assign(new Error(`${code}: planted, ${path}`), { code });
-    };
-    const fs: PublicationFs = {
-      ...nodeFs,
-      [call]: (path: string, length: number) => failing(path).then(() => nodeFs[call](path, length)),
-    };
+    const fs = hooked((method, [path]) => {
+      if (method === call && path === unreadable)
+        throw Object.assign(new Error(`${code}: planted`), { code });
+    });
     const purged = await purge({ kind: "all" }, fs);
     expect(purged).toMatchObject({
       kept: [{ runId: first.runId, reason: expect.stringContaining(code) }],
