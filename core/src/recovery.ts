@@ -83,14 +83,20 @@ function decideCommitted(
   return { kind: "roll_forward", steps: forwardSteps(found) };
 }
 
-/** Whatever is done here, its rows would stand twice once the directory is back. */
+/**
+ * Whatever is done here, its rows would stand twice once the directory is back. In an undo an output is at its name or
+ * withdrawn: where it is neither, it was moved as well, for all that can be told.
+ */
 function movedOutput(record: JournalRecord, { outputs }: Observation): RecoveryDecision | null {
-  const index = outputs.findIndex(({ live }) => live === "elsewhere");
+  const index = outputs.findIndex(
+    ({ live, stage }) =>
+      live === "elsewhere" || (record.state === "UNDOING" && live === "missing" && stage === "missing"),
+  );
   if (index < 0) return null;
   const path = record.outputs[index]?.path;
   return {
     kind: "quarantine",
-    reason: `${path} was published and has another name by now, as if its directory had been moved: recover when it is back`,
+    reason: `${path} was published and has left its name, as if its directory had been moved: recover when it is back`,
   };
 }
 

@@ -344,6 +344,7 @@ describe("the table of recovery", () => {
     ["COMMIT", [OURS, OURS], [LINKED, MOVED], "quarantine", ""],
     ["COMMIT", [RETIRED, RETIRED], [MOVED], "quarantine", ""],
     ["UNDOING", [RETIRED], [MOVED], "quarantine", ""],
+    ["UNDOING", [RETIRED], [["missing", "missing"]], "quarantine", ""],
     ["COMMIT", [["missing", "missing"], OURS], [LINKED], "quarantine", ""],
     ["COMMIT", [["missing", "missing"], OURS], [STAGED], "roll_back", "sync sync write_state clean"],
     [

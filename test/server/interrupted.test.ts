@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Engine } from "../../server/src/engine.ts";
@@ -87,13 +87,13 @@ describe("files of an interrupted run that were moved", () => {
     {
       what: "its sources, with their directory",
       moved: mover("p", "r"),
-      told: "has another name",
+      told: "has left its name",
       planned: () => ["r/a.parquet", "r/b.parquet"],
     },
     {
       what: "its output, with the directory",
       moved: mover("p", "r"),
-      told: "has another name",
+      told: "has left its name",
       planned: () => pathsIn("r").filter((path) => path.includes("compacted")),
     },
     {
@@ -136,12 +136,16 @@ describe("files of an interrupted run that were moved", () => {
     expect((await compact(OTHERS)).kind).toBe("published");
   });
 
-  it("are left alone where the run was being undone", async () => {
+  it.each([
+    { what: "", anew: false },
+    { what: ", also where the directory was made anew", anew: true },
+  ])("are left alone where the run was being undone$what", async ({ anew }) => {
     const before = filesBelow(root);
     const { runId } = await compact(SOURCES);
     const killed = maintainRows(root, (held) => undoRun({ ...held, fs: killedIn("p") }, null));
     await expect(killed).rejects.toThrow(Crash);
     renameSync(inRoot("p"), inRoot("r"));
+    if (anew) mkdirSync(inRoot("p"));
     const found = everything();
     expect(await recover()).toMatchObject([{ runId, action: "quarantine" }]);
     expect(await compact(pathsIn("r"))).toMatchObject({
@@ -149,6 +153,7 @@ describe("files of an interrupted run that were moved", () => {
       reason: expect.stringContaining(runId),
     });
     expect(everything()).toEqual(found);
+    if (anew) rmdirSync(inRoot("p"));
     renameSync(inRoot("r"), inRoot("p"));
     expect(await recover()).toMatchObject([{ runId, action: "undo" }]);
     expect(filesBelow(root)).toEqual(before);
