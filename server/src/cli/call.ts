@@ -34,15 +34,33 @@ export function viewOf({ io }: Pick<CommandCall, "io">): View {
   return { paint: createPaint(io.color), width: widthOf(io), hintWidth: hintWidthOf(io, io.outIsTty) };
 }
 
-/** Opens the dataset for one request or a few and closes the connection in any case. */
-export async function withDataset(
+/** Opens a dataset that holds files, for one request or a few, and closes the connection in any case. */
+export function withDataset(
   call: CommandCall,
   directory: string,
   work: (opened: OpenedDataset) => Promise<number>,
 ): Promise<number> {
+  return opening(call, directory, true, work);
+}
+
+/** The same for what asks after earlier runs: these are there although every file may be gone. */
+export function withRunsOf(
+  call: CommandCall,
+  directory: string,
+  work: (opened: OpenedDataset) => Promise<number>,
+): Promise<number> {
+  return opening(call, directory, false, work);
+}
+
+async function opening(
+  call: CommandCall,
+  directory: string,
+  mustExist: boolean,
+  work: (opened: OpenedDataset) => Promise<number>,
+): Promise<number> {
   const { io, flags } = call;
   const dataset = io.resolvePath(directory);
-  const params = { dataset, watch: false, mustExist: true, policy: policyOf(flags), ...workspaceOf(call) };
+  const params = { dataset, watch: false, mustExist, policy: policyOf(flags), ...workspaceOf(call) };
   const client = await call.connect();
   try {
     const summary = await client.request("tamp/dataset/open", params, { signal: io.signal });

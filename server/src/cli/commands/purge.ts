@@ -8,7 +8,7 @@ import {
   printJson,
   requireConsent,
   viewOf,
-  withDataset,
+  withRunsOf,
 } from "../call.ts";
 import { type CliFlags, commandLine, type FlagName } from "../flags.ts";
 import { EXIT_FINE, EXIT_INTERRUPTED, EXIT_PROBLEM, tellProblem } from "../problem.ts";
@@ -25,7 +25,7 @@ export async function purge(call: CommandCall): Promise<number> {
   }
   if (flags.dryRun !== true) requireConsent(call, "purge");
   const [directory = ""] = call.args;
-  return withDataset(call, directory, async (opened) => {
+  return withRunsOf(call, directory, async (opened) => {
     const asked = { ...(flags.run === undefined ? {} : { runId: flags.run }), ...(flags.all ? ALL : {}) };
     if (flags.json !== true) return showAndPurge(call, opened, asked);
     const result = await send(call, opened, { ...asked, dryRun: flags.dryRun === true });

@@ -1,5 +1,5 @@
 import type { RecoverResult } from "../../protocol.ts";
-import { type CommandCall, nextSteps, printJson, viewOf, withDataset } from "../call.ts";
+import { type CommandCall, nextSteps, printJson, viewOf, withRunsOf } from "../call.ts";
 import { EXIT_FINE, EXIT_PROBLEM, tellProblem } from "../problem.ts";
 import { toText, type View } from "../render.ts";
 import { isQuarantined, quarantineStep, recoveredLines } from "../render-history.ts";
@@ -9,7 +9,7 @@ import { countOf } from "../text.ts";
 export function recover(call: CommandCall): Promise<number> {
   const { io, flags } = call;
   const [directory = ""] = call.args;
-  return withDataset(call, directory, async ({ client, dataset }) => {
+  return withRunsOf(call, directory, async ({ client, dataset }) => {
     const result = await client.request("tamp/recover", { dataset }, { signal: io.signal });
     if (flags.json === true) printJson(io, result);
     else io.out(renderRecovery(result, viewOf(call)));

@@ -1,6 +1,6 @@
 import { assertNever, formatSize } from "@tamp/core";
 import type { WireRun } from "../../protocol.ts";
-import { type CommandCall, nextSteps, printJson, viewOf, withDataset } from "../call.ts";
+import { type CommandCall, nextSteps, printJson, viewOf, withRunsOf } from "../call.ts";
 import { EXIT_FINE } from "../problem.ts";
 import { renderTable, toText, type View } from "../render.ts";
 import { quarantineStep, rowsTwice } from "../render-history.ts";
@@ -10,7 +10,7 @@ import { words } from "../words.ts";
 
 export function runs(call: CommandCall): Promise<number> {
   const [directory = ""] = call.args;
-  return withDataset(call, directory, async ({ client, dataset }) => {
+  return withRunsOf(call, directory, async ({ client, dataset }) => {
     const found = await client.request("tamp/runs", { dataset }, { signal: call.io.signal });
     if (call.flags.json === true) printJson(call.io, found);
     else call.io.out(renderRuns(found.runs, viewOf(call), nextSteps(dataset, call.flags)));

@@ -9,7 +9,7 @@ import {
   printJson,
   requireConsent,
   viewOf,
-  withDataset,
+  withRunsOf,
 } from "../call.ts";
 import { EXIT_FINE, EXIT_INTERRUPTED, EXIT_PROBLEM, tellProblem } from "../problem.ts";
 import { paragraph, toText } from "../render.ts";
@@ -21,7 +21,7 @@ export async function undo(call: CommandCall): Promise<number> {
   requireConsent(call, "undo");
   const { io, flags } = call;
   const [directory = ""] = call.args;
-  return withDataset(call, directory, async (opened) => {
+  return withRunsOf(call, directory, async (opened) => {
     const runId = flags.run === undefined ? {} : { runId: flags.run };
     const target = flags.yes === true || flags.json === true ? runId : await chosenRun(call, opened);
     if (target === null) return EXIT_INTERRUPTED;
