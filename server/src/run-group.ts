@@ -328,27 +328,31 @@ async function giveUp(request: GroupRequest, record: JournalRecord, error: unkno
   const reason = aborted ? "cancelled before it was published" : failureText(error, record);
   try {
     if ((await context.fs.lstat(context.folder.path)) === null) {
-      const stranded = await strandedOutput(context, record);
-      return stranded === null ? { kind, reason } : { kind: "unknown", reason: `${reason}; ${stranded}` };
+      const stranded = await publishedOutput(context, record);
+      if (stranded === null) return { kind, reason };
+      const what = `its journal is gone, and ${stranded} stands beside its originals: delete it`;
+      return { kind: "unknown", reason: `${reason}; ${what}` };
     }
     const decision = decideRecovery(record, await observe(context, record), "back");
     if (decision.kind === "quarantine") return { kind: "unknown", reason: `${reason}; ${decision.reason}` };
     if (decision.kind !== "at_rest") await performSteps(context, record, decision.steps);
     return { kind, reason };
   } catch (second) {
-    return {
-      kind: "unknown",
-      reason: `${reason}; going back failed as well: ${failureText(second, record)}`,
-    };
+    const failed = `${reason}; going back failed as well: ${failureText(second, record)}`;
+    const standing = await publishedOutput(context, record).catch(() => null);
+    const what =
+      standing === null
+        ? ""
+        : `; ${standing} stands beside its originals until the run is recovered: delete it where its journal is gone`;
+    return { kind: "unknown", reason: `${failed}${what}` };
   }
 }
 
-/** Nothing can be undone without the journal; what was published already is named. */
-async function strandedOutput(context: PublishContext, { outputs }: JournalRecord): Promise<string | null> {
+/** The first output that is in the dataset, if any is. */
+async function publishedOutput(context: PublishContext, { outputs }: JournalRecord): Promise<string | null> {
   for (const output of outputs) {
     const entry = await context.fs.lstat(livePath(context, output));
-    if (entry !== null && isSame(entry, output))
-      return `its journal is gone, and ${output.path} stands beside its originals: delete it`;
+    if (entry !== null && isSame(entry, output)) return output.path;
   }
   return null;
 }
