@@ -2,6 +2,7 @@ import { type Mutant, TESTS } from "./mutant.ts";
 
 const PUBLISH = "server/src/publish.ts";
 const RUN = "server/src/run.ts";
+const REFUSAL = "server/src/plan-refusal.ts";
 const ROOM = "server/src/room.ts";
 const GROUP = "server/src/run-group.ts";
 const LOCK = "server/src/lock.ts";
@@ -52,15 +53,15 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     of: "I6",
     what: "groups that a run of the same plan has published are rewritten again",
     file: RUN,
-    find: "const published = publishedGroups(journals, request.planId);",
-    replace: "const published = new Map<number, string>();",
+    find: "publishedGroups(readableOf(held.journals), request.planId)",
+    replace: "publishedGroups([], request.planId)",
     tests: [runGuards, history],
   },
   {
     name: "purged-plan-runs-twice",
     of: "I6",
     what: "a plan whose run was purged is not known as carried out",
-    file: RUN,
+    file: REFUSAL,
     find: '(record.state === "RETIRED" || record.state === "PURGED"),',
     replace: 'record.state === "RETIRED",',
     tests: [runGuards],
@@ -69,7 +70,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     name: "finished-plan-accepted",
     of: "I6",
     what: "a plan that was carried out is accepted as a run of nothing",
-    file: RUN,
+    file: REFUSAL,
     find: "    finishedRefusal(published, remaining) ??\n",
     replace: "",
     tests: [runGuards, history],
@@ -78,17 +79,17 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     name: "drift-ignored",
     of: "I6",
     what: "a stale plan is begun",
-    file: RUN,
-    find: "(await driftOf(held, remaining));",
-    replace: "null;",
+    file: REFUSAL,
+    find: "(await driftOf(held, remaining))",
+    replace: "null",
     tests: [runGuards, run],
   },
   {
     name: "unjudged-group-rewritten",
     of: "I4",
     what: "files of a group that recovery could not judge are rewritten",
-    file: RUN,
-    find: "    unfinishedRefusal(journals, remaining) ??\n",
+    file: REFUSAL,
+    find: "    unfinishedRefusal(readableOf(held.journals), remaining) ??\n",
     replace: "",
     tests: [runGuards, run],
   },
@@ -96,7 +97,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     name: "moved-unjudged-rewritten",
     of: "I4",
     what: "files of a group that recovery could not judge are rewritten where they were moved",
-    file: RUN,
+    file: REFUSAL,
     find: "for (const key of keysOf(file)) owners.set(key, runId);",
     replace: "owners.set(file.path, runId);",
     tests: [TESTS.interrupted],
@@ -105,7 +106,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     name: "damaged-run-ignored",
     of: "I4",
     what: "outputs of a run whose journal cannot be read are rewritten, or the sources beside them",
-    file: RUN,
+    file: REFUSAL,
     find: "    (await damagedRefusal(held, remaining)) ??\n",
     replace: "",
     tests: [TESTS.interrupted],
