@@ -2,7 +2,7 @@ import { isAtRest } from "@tamp/core";
 import type { PublicationFs } from "./fs.ts";
 import { type FoundJournal, readableOf, readJournals } from "./journal.ts";
 import { knownWorkspaces } from "./known-workspaces.ts";
-import { takeLocks } from "./lock.ts";
+import { holderOf, lockedBy, takeLocks } from "./lock.ts";
 import { refuseHeldAbove, refuseHeldBelow } from "./neighbours.ts";
 import type { OpenWriters } from "./open-writers.ts";
 import type { Processes } from "./processes.ts";
@@ -57,6 +57,7 @@ export async function maintain<T>(
     await refuseHeldAbove(ports, workspace);
     await recordWorkspace(fs, workspace);
     const workspaces = await knownWorkspaces(fs, workspace);
+    await refuseHeldBefore(ports, workspace, workspaces);
     const found = await readJournals(fs, workspaces);
     await refuseHeldBelow(ports, root, interruptedPartitions(found));
     const context = { ...ports, workspaces, assertHeld: () => lock.assertHeld() };
@@ -65,6 +66,18 @@ export async function maintain<T>(
     return await work({ ...context, workspace, owner: lock.nonce, recovered, journals });
   } finally {
     await lock.release();
+  }
+}
+
+/** A run that began before the root was renamed holds the lock of its old home, and may still be under way. */
+async function refuseHeldBefore(
+  ports: Ports,
+  { home }: Workspace,
+  workspaces: readonly Workspace[],
+): Promise<void> {
+  for (const earlier of workspaces.filter((other) => other.home !== home)) {
+    const owner = await holderOf(ports, earlier.lock);
+    if (owner !== null) throw lockedBy(owner, earlier.lock, await ports.processes.self());
   }
 }
 

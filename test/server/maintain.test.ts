@@ -139,6 +139,10 @@ describe("another workspace", () => {
     await writeJournal(nodeFs, folder, { ...RECORD, root: rootOf(before) });
     const renamed = `${root}-renamed`;
     renameSync(root, renamed);
+    // A run that began under the old name may still be under way.
+    const lock = await takeLock({ ...testPorts(), path: before.lock, root, since: "now" });
+    await expect(work(renamed)).rejects.toMatchObject({ code: "Locked" });
+    await lock.release();
     const { recovered } = await maintain(
       { ports: testPorts(), root: renamed, workspace: null },
       async (held) => held,
