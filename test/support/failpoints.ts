@@ -6,7 +6,11 @@ import { basename, dirname, join } from "node:path";
  * the test's build puts `failing-fs.ts` and its friends in place of three modules.
  */
 export const FAILPOINTS: readonly Role[] = [
-  { role: "parent", what: "folder that holds the dataset and its workspace", verbs: ["sync", "resolve"] },
+  {
+    role: "parent",
+    what: "folder that holds the dataset and its workspace",
+    verbs: ["sync", "resolve", "list"],
+  },
   {
     role: "live",
     what: "root of the dataset or one of its partitions",
@@ -42,7 +46,7 @@ export const FAILPOINTS: readonly Role[] = [
   { role: "neighbour", what: "workspace or lock of a root above or below", verbs: ["stat"] },
   { role: "home-runs", what: "runs beside a root that was given another workspace", verbs: ["stat"] },
   { role: "runs", what: "folder of all runs", verbs: ["create", "stat", "list", "sync"] },
-  { role: "run", what: "folder of one run", verbs: ["create", "list", "sync"] },
+  { role: "run", what: "folder of one run", verbs: ["create", "list", "sync"], onFailure: ["remove"] },
   { role: "group", what: "folder of one group", verbs: ["create", "sync", "list"], onFailure: ["stat"] },
   { role: "journal", what: "record of one group", verbs: ["rename", "read"] },
   { role: "unfinished-journal", what: "record before it has its name", verbs: ["write", "torn", "unlink"] },
