@@ -8,7 +8,8 @@ import type { HandlerContext } from "./handlers/context.ts";
 import { closeDataset, datasetFiles, datasetStats, listDatasets, openDataset } from "./handlers/datasets.ts";
 import { executePlan } from "./handlers/execute.ts";
 import { purge, recover, runs, undo } from "./handlers/history.ts";
-import { makePlan, planDocument, planGroups, planSkipped, summarize } from "./handlers/plans.ts";
+import { makePlan, planDocument, planGroups, planSkipped } from "./handlers/plans.ts";
+import { summarize } from "./plan-summary.ts";
 import {
   ERROR_CODES,
   type InitializeResult,
@@ -197,6 +198,10 @@ function forward(connection: MessageConnection, daemon: Daemon, event: DaemonEve
       changed,
       removed,
     });
+    return;
+  }
+  if (event.kind === "finished") {
+    void send(connection, "tamp/run/finished", { dataset: dataset.root, result: event.result });
     return;
   }
   const { generation, health } = event.made;

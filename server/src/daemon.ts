@@ -5,13 +5,15 @@ import { TampError } from "./errors.ts";
 import type { Inventory, InventoryChange } from "./inventory.ts";
 import type { Ports } from "./maintain.ts";
 import { type MadePlan, OpenDataset } from "./open-dataset.ts";
+import type { RunResult } from "./protocol.ts";
 import type { Checker } from "./validate.ts";
 import type { Watcher } from "./watcher.ts";
 
 /** What happens in the daemon that a client may want to hear of. */
 export type DaemonEvent =
   | { readonly kind: "changed"; readonly dataset: OpenDataset; readonly change: InventoryChange }
-  | { readonly kind: "crossed"; readonly dataset: OpenDataset; readonly made: MadePlan };
+  | { readonly kind: "crossed"; readonly dataset: OpenDataset; readonly made: MadePlan }
+  | { readonly kind: "finished"; readonly dataset: OpenDataset; readonly result: RunResult };
 
 export interface DaemonDeps {
   readonly ports: Ports;
@@ -78,15 +80,15 @@ export class Daemon {
     const options = { root, workspace: request.workspace, policyInput: request.policy };
     return new OpenDataset(options, {
       ...this.deps,
-      onChanged: (dataset, change) => this.emit({ kind: "changed", dataset, change }),
+      onChanged: (dataset, change) => this.tell({ kind: "changed", dataset, change }),
       onCrossed: (dataset, made) => {
         this.keepPlan(dataset, made);
-        this.emit({ kind: "crossed", dataset, made });
+        this.tell({ kind: "crossed", dataset, made });
       },
     });
   }
 
-  private emit(event: DaemonEvent): void {
+  tell(event: DaemonEvent): void {
     for (const listener of this.listeners) listener(event);
   }
 

@@ -1,0 +1,42 @@
+import { DEFAULT_OVERLAP_MS, type Plan } from "@tamp/core";
+import type { Daemon } from "./daemon.ts";
+import { execute } from "./execute.ts";
+import type { OpenDataset } from "./open-dataset.ts";
+import { presentEstimate } from "./plan-summary.ts";
+import type { RunResult } from "./protocol.ts";
+import { presentRun } from "./run-result.ts";
+
+export interface RunOrder {
+  readonly plan: Plan;
+  readonly planId: string;
+  readonly signal: AbortSignal;
+  /** Bytes that the engine's process may hold. */
+  readonly memoryBytes?: number | undefined;
+  readonly overlapMs?: number;
+  readonly onProgress?: (percentage: number, message: string) => void;
+}
+
+/** Carries out a plan alone on its dataset, whoever ordered it, and tells everybody what became of it. */
+export async function runDataset(daemon: Daemon, dataset: OpenDataset, order: RunOrder): Promise<RunResult> {
+  const { deps } = daemon;
+  const { plan, planId, memoryBytes = deps.defaults.memoryBytes } = order;
+  const { overlapMs = DEFAULT_OVERLAP_MS, onProgress = () => {} } = order;
+  const limits = { ...deps.defaults, memoryBytes };
+  const begun = deps.ports.clock();
+  const executed = await daemon.track(order.signal, (signal) =>
+    dataset.exclusively(() =>
+      execute({ deps, dataset, plan, planId, limits, overlapMs, signal, onProgress }),
+    ),
+  );
+  const result = presentRun({
+    dataset: dataset.root,
+    plan,
+    planId,
+    engine: deps.engine.name,
+    executed,
+    durationMs: Math.round(deps.ports.clock() - begun),
+    estimate: await presentEstimate(daemon, dataset, plan),
+  });
+  daemon.tell({ kind: "finished", dataset, result });
+  return result;
+}

@@ -1,0 +1,50 @@
+import type { Plan } from "@tamp/core";
+import type { Daemon } from "./daemon.ts";
+import type { MadePlan, OpenDataset } from "./open-dataset.ts";
+import { countReasons } from "./present.ts";
+import type { PlanSummary, WireEstimate } from "./protocol.ts";
+
+/** A plan without its long lists, as the wire shows it. */
+export async function summarize(daemon: Daemon, dataset: OpenDataset, made: MadePlan): Promise<PlanSummary> {
+  const { plan } = made;
+  const reason =
+    plan.kind === "refused" ? plan.reason : plan.kind === "nothing_to_do" ? whyNothing(made) : null;
+  return {
+    kind: plan.kind,
+    planId: made.planId,
+    dataset: dataset.root,
+    generation: made.generation,
+    operation: "compact",
+    engine: daemon.deps.engine.name,
+    partitionFilter: plan.partitionFilter,
+    stats: { ...plan.stats, plannedGroups: [] },
+    groupCount: plan.groups.length,
+    skippedCount: plan.skipped.length,
+    skippedByReason: countReasons(plan),
+    estimate: await presentEstimate(daemon, dataset, plan),
+    benefit: plan.benefit,
+    health: made.health,
+    notes: plan.groups.length > 0 ? dataset.notes() : [],
+    ...(reason === null ? {} : { reason }),
+  };
+}
+
+export async function presentEstimate(
+  { deps }: Daemon,
+  dataset: OpenDataset,
+  { estimate, policy, groups }: Plan,
+): Promise<WireEstimate> {
+  const retainedBytes = groups.reduce((sum, group) => sum + group.inputBytes, 0);
+  return {
+    ...estimate,
+    freeBytes: await deps.ports.fs.freeBytes(dataset.root).catch(() => 0),
+    retainedBytes,
+    purgeBytes: groups.length === 0 ? 0 : dataset.dueBytes(policy, retainedBytes),
+  };
+}
+
+function whyNothing({ plan }: MadePlan): string {
+  const reasons = Object.entries(countReasons(plan)).filter(([reason]) => reason !== "filtered_out");
+  if (reasons.length === 0) return "there are no data files";
+  return reasons.map(([reason, files]) => `${files} ${reason.replaceAll("_", " ")}`).join(", ");
+}
