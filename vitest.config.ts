@@ -10,6 +10,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     exclude: ["test/slow/**", "**/node_modules/**"],
+    globalSetup: "test/support/user-folders.ts",
     testTimeout: 20_000,
     ...results("quick"),
   },

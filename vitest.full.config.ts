@@ -6,6 +6,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     env: { TAMP_FULL: "1" },
+    globalSetup: "test/support/user-folders.ts",
     testTimeout: 600_000,
     hookTimeout: 600_000,
     fileParallelism: false,

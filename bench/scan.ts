@@ -7,9 +7,9 @@ import { createInventory, type Inventory } from "../server/src/inventory.ts";
 import { createInventoryPool } from "../server/src/inventory-pool.ts";
 import { buildEntry } from "../test/support/build-worker.ts";
 
-const FILES = 2000;
-const PARTITIONS = 20;
-const ROUNDS = 7;
+const FILES = 20_000;
+const PARTITIONS = 200;
+const ROUNDS = 3;
 
 const root = mkdtempSync(join(tmpdir(), "tamp-bench-scan-"));
 const workerEntry = await buildEntry("server/src/inventory-worker.ts");

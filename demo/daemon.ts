@@ -5,10 +5,21 @@ import type { DaemonClient } from "../server/src/cli/client.ts";
 import { createClient } from "../server/src/cli-link.ts";
 import { createRpc } from "../server/src/rpc.ts";
 
-/** Starts `tamp serve --stdio` as any other program would, and speaks its protocol. */
-export async function startDaemon(repository: string): Promise<DaemonClient> {
+/**
+ * Starts `tamp serve --stdio` as any other program would, and speaks its protocol. What the daemon keeps for its user
+ * it keeps in `home`.
+ */
+export async function startDaemon(repository: string, home: string): Promise<DaemonClient> {
   const entry = join(repository, "server", "bin", "tamp.mjs");
-  const child = spawn(process.execPath, [entry, "serve", "--stdio"], { stdio: ["pipe", "pipe", "inherit"] });
+  const folders = {
+    XDG_CACHE_HOME: join(home, "cache"),
+    XDG_CONFIG_HOME: join(home, "config"),
+    XDG_STATE_HOME: join(home, "state"),
+  };
+  const child = spawn(process.execPath, [entry, "serve", "--stdio"], {
+    stdio: ["pipe", "pipe", "inherit"],
+    env: { ...process.env, ...folders },
+  });
   const exited = once(child, "exit");
   const connection = createRpc(child.stdout, child.stdin);
   connection.listen();

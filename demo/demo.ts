@@ -37,7 +37,7 @@ async function main(): Promise<void> {
   say("Tamp on real data: three million US flights of 2001, the way a careless hourly loader leaves them.");
   say(`Everything happens in ${parent}, which is removed at the end.`);
   const loader = await createLoader(root);
-  const daemon = await startDaemon(REPOSITORY);
+  const daemon = await startDaemon(REPOSITORY, join(parent, "home"));
   try {
     await tell({ root, loader, daemon });
   } finally {

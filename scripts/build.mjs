@@ -22,6 +22,8 @@ const common = {
   target: "node20.19",
   logLevel: "warning",
   absWorkingDir: root,
+  // Its main file asks for its parts in a way that cannot be bundled.
+  alias: { "jsonc-parser": "jsonc-parser/lib/esm/main.js" },
 };
 
 /** Some bundled libraries are CommonJS and call `require` for Node's own modules. */

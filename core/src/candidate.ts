@@ -1,4 +1,4 @@
-import type { FileStats } from "./dataset.ts";
+import { type FileStats, isPublishedName } from "./dataset.ts";
 import type { GroupReason } from "./plan.ts";
 import type { Policy } from "./policy.ts";
 
@@ -7,6 +7,8 @@ export interface Candidate {
   readonly stats: FileStats;
   readonly sizeBytes: number;
   readonly rows: number;
+  /** A run wrote it. */
+  readonly published: boolean;
   readonly reasons: readonly GroupReason[];
 }
 
@@ -16,7 +18,8 @@ const SMALL: readonly GroupReason[] = ["small_files"];
 
 /** Judges one file by itself; whether it pays to rewrite it is for its partition to say. */
 export function toCandidate(stats: FileStats, policy: Policy): Candidate {
-  return { stats, sizeBytes: stats.sizeBytes, rows: stats.rows, reasons: reasonsOf(stats, policy) };
+  const { path, sizeBytes, rows } = stats;
+  return { stats, sizeBytes, rows, published: isPublishedName(path), reasons: reasonsOf(stats, policy) };
 }
 
 /** Whether a rewrite of this file alone makes it better: it has a fault other than its small size. */
@@ -44,10 +47,14 @@ function isOversize(file: FileStats, policy: Policy): boolean {
   return file.rows > 1 && (tooManyRows || file.sizeBytes > policy.oversizeBytes);
 }
 
-/** At least twice the row groups that its rows need: readers pay for each of them. */
+/** So many times the row groups that its rows need: readers pay for each of them. */
 function isIllGrouped(file: FileStats, policy: Policy): boolean {
-  const needed = Math.max(1, Math.ceil(file.rows / policy.rowsPerGroup));
-  return file.rows > 0 && file.rowGroupCount >= 2 * needed;
+  return file.rows > 0 && file.rowGroupCount >= policy.rowGroupFactor * neededRowGroups(file.rows, policy);
+}
+
+/** Row groups that so many rows need. */
+export function neededRowGroups(rows: number, { rowsPerGroup }: Policy): number {
+  return Math.max(1, Math.ceil(rows / rowsPerGroup));
 }
 
 /** A file without a column chunk has no codec and is never wrongly coded: no rewrite could change that. */

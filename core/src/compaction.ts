@@ -1,16 +1,18 @@
-import { type Candidate, isMendable, toCandidate } from "./candidate.ts";
-import { type DataFile, type FileStats, fileFacts, isPublishedName } from "./dataset.ts";
-import { sealGroup, splitCount } from "./group.ts";
+import { judgeCrossing } from "./crossing.ts";
+import { type DataFile, type FileStats, fileFacts, type PartitionFiles } from "./dataset.ts";
+import { sealGroup } from "./group.ts";
+import { groupPartition } from "./merge.ts";
 import { findNamesakes } from "./namesakes.ts";
-import { type PackBounds, packLightest, packNeighbours } from "./pack.ts";
-import { matchesFilters, type PartitionFilter, partitionOf } from "./partition.ts";
-import type { FileGroup, Plan, SkippedFile, SkipReason } from "./plan.ts";
+import { matchesFilters, type PartitionFilter } from "./partition.ts";
+import type { Crossing, FileGroup, Plan } from "./plan.ts";
 import type { Policy } from "./policy.ts";
-import { projectStats } from "./projection.ts";
+import { projectStats, type ScopeCount } from "./projection.ts";
+import { countsOf, createSkips, type Skips, skip } from "./skips.ts";
+import { compareText, drain, STRETCH, sortSteps } from "./steps.ts";
 
 export interface CompactionInput {
-  /** Every data file of the dataset, each path once, in any order. */
-  readonly files: readonly DataFile[];
+  /** Every data file of the dataset, each path once; walked twice, three times where files seem hard-linked. */
+  readonly partitions: Iterable<PartitionFiles>;
   readonly policy: Policy;
   /** Milliseconds since the epoch. */
   readonly nowMs: number;
@@ -18,21 +20,13 @@ export interface CompactionInput {
   readonly unsupportedClasses: ReadonlyMap<string, string>;
   /** A file under any of them is planned for; none: all files. */
   readonly filters: readonly PartitionFilter[];
+  /** Files that the policy leaves out, by path; none: all are in. */
+  readonly isExcluded?: (path: string) => boolean;
   /** Output bytes per input byte as learned from this dataset's runs; null before the first. */
   readonly learnedRatio: number | null;
+  /** False: skipped files are only counted, which for a million of them is much memory less. Default true. */
+  readonly listSkipped?: boolean;
 }
-
-interface Partition {
-  readonly path: string;
-  /** Under one of the filters. */
-  readonly wanted: boolean;
-  readonly files: FileStats[];
-}
-
-type Skip = (path: string, reason: SkipReason, detail?: string) => void;
-
-/** No file is split into more outputs than this: such a row bound is taken for a mistake. */
-const MOST_OUTPUTS = 10_000;
 
 /**
  * Plans compaction: which files of which partition are rewritten together, and for every other file the one
@@ -45,217 +39,173 @@ const MOST_OUTPUTS = 10_000;
  * - any other group makes one output within both bounds, so that it has no fault: either an input had one, and the
  *   first number falls, or none had, and two or more files become one.
  *
- * The plan right after its own run is empty (but for a budget, which leaves groups over): outputs rest; gates
- * count files at rest not at all, so that none opens; and what was left over in a partition is what packing could
- * neither pair nor mend, which packing alone again does not change.
+ * The plan right after its own run is empty (but for a budget, which leaves groups over): outputs rest; a gate opens
+ * for files that no run published or for the time that has passed since the last change, and there are no more of the
+ * former, nor more of the latter; and what was left over in a partition is what no packing of any tier could pair or
+ * mend, which packing alone again does not change.
  */
 export function planCompaction(input: CompactionInput): Plan {
-  const skipped: SkippedFile[] = [];
-  const skip: Skip = (path, reason, detail = "") => skipped.push({ path, reason, detail });
-  const ratio = input.learnedRatio ?? 1;
-  const groups: FileGroup[] = [];
-  for (const partition of partitionsOf(input, skip)) {
-    for (const group of groupPartition(partition, input, skip))
-      groups.push(sealGroup(partition.path, group, input.policy, ratio));
+  return drain(planCompactionSteps(input));
+}
+
+/**
+ * `planCompaction` in steps, none of which handles more than some thousand files, so that whoever drives it may do
+ * other things between them. Of each partition nothing is kept but its groups and skipped files.
+ */
+export function* planCompactionSteps(input: CompactionInput): Generator<void, Plan> {
+  const { policy, nowMs, learnedRatio } = input;
+  const work: Work = {
+    input,
+    namesakes: yield* findNamesakes(input.partitions),
+    skips: createSkips(input.listSkipped ?? true),
+    before: { files: 0, bytes: 0, rowGroups: 0 },
+    groups: [],
+    crossings: [],
+    nextDueMs: null,
+    due: (atMs) => {
+      if (atMs > nowMs && atMs < (work.nextDueMs ?? Infinity)) work.nextDueMs = atMs;
+    },
+  };
+  let open: OpenPartition | null = null;
+  for (const { partition, files } of input.partitions) {
+    if (open === null || open.path !== partition) {
+      if (open !== null) yield* closePartition(open, work);
+      open = {
+        path: partition,
+        wanted: matchesFilters(partition, input.filters),
+        files: [],
+        arrivalMs: -Infinity,
+      };
+    }
+    yield* admitFiles(open, files, work);
   }
-  const kept = withinBudget(groups, input.policy, skip);
+  if (open !== null) yield* closePartition(open, work);
+  const groups = yield* sortSteps(work.groups, (a, b) => compareText(a.partition, b.partition));
+  const kept = yield* withinBudget(groups, policy, work.skips);
+  const { list } = work.skips;
   return {
     kind: kept.length > 0 ? "planned" : "nothing_to_do",
     operation: "compact",
-    policy: input.policy,
+    policy,
     partitionFilter: input.filters.map((filter) => filter.text),
     groups: kept,
-    skipped: sortBy(skipped, (file) => file.path),
-    ...projectStats(input, kept),
+    skipped: yield* sortSteps(list ?? [], (a, b) => compareText(a.path, b.path)),
+    skippedByReason: countsOf(work.skips),
+    crossings: yield* sortSteps(work.crossings, (a, b) => compareText(a.partition, b.partition)),
+    nextDueMs: work.nextDueMs,
+    ...(yield* projectStats(work.before, kept, learnedRatio)),
   };
 }
 
-/** Splits files that may be rewritten by partition, in path order; all others are skipped with their reason. */
-function partitionsOf(input: CompactionInput, skip: Skip): readonly Partition[] {
-  const byPath = new Map<string, Partition>();
-  // Scans deliver a directory's files together: one look-up serves them all.
-  let current: Partition | null = null;
-  const namesakes = findNamesakes(input.files);
-  for (const file of input.files) {
-    const { path } = fileFacts(file);
-    if (current === null || !isDirectlyIn(path, current.path)) current = partitionAt(byPath, path, input);
-    if (!current.wanted) skip(path, "filtered_out");
-    const stats = current.wanted ? admit(file, input, skip) : null;
+interface Work {
+  readonly input: CompactionInput;
+  readonly namesakes: ReadonlyMap<string, string>;
+  readonly skips: Skips;
+  readonly before: ScopeCount;
+  readonly groups: FileGroup[];
+  readonly crossings: Crossing[];
+  nextDueMs: number | null;
+  readonly due: (atMs: number) => void;
+}
+
+interface OpenPartition {
+  readonly path: string;
+  /** Under one of the filters. */
+  readonly wanted: boolean;
+  readonly files: FileStats[];
+  /** The latest change of a file that may still be written. */
+  arrivalMs: number;
+}
+
+/** Takes in the files that may be rewritten; all others are skipped with their reason. */
+function* admitFiles(open: OpenPartition, files: readonly DataFile[], work: Work): Generator<void> {
+  const { input, skips, before, namesakes } = work;
+  for (const [index, file] of files.entries()) {
+    if (index % STRETCH === STRETCH - 1) yield;
+    const { path, sizeBytes } = fileFacts(file);
+    if (!open.wanted) {
+      skip(skips, path, "filtered_out");
+      continue;
+    }
+    before.files += 1;
+    before.bytes += sizeBytes;
+    if (file.kind === "readable") before.rowGroups += file.stats.rowGroupCount;
+    if (input.isExcluded?.(path) === true) {
+      skip(skips, path, "excluded", "left out by the policy");
+      continue;
+    }
+    if (isUnsettled(file, open, work)) continue;
+    const stats = admit(file, input, skips);
     const other = stats === null ? undefined : namesakes.get(path);
-    if (other !== undefined) skip(path, "hard_linked", `the same file as ${other}`);
-    else if (stats !== null) current.files.push(stats);
+    if (other !== undefined) skip(skips, path, "hard_linked", `the same file as ${other}`);
+    else if (stats !== null) open.files.push(stats);
   }
-  const partitions = [...byPath.values()];
-  for (const { files } of partitions) sortBy(files, (file) => file.path);
-  return sortBy(partitions, ({ path }) => path);
+  yield;
 }
 
-function partitionAt(byPath: Map<string, Partition>, file: string, { filters }: CompactionInput): Partition {
-  const path = partitionOf(file);
-  const known = byPath.get(path);
-  if (known !== undefined) return known;
-  const added = { path, wanted: matchesFilters(path, filters), files: [] };
-  byPath.set(path, added);
-  return added;
+/**
+ * Whether a file is skipped because it may still be written. A change time in the future is no proof of age: such a
+ * file is taken for unsettled while settling is asked.
+ */
+function isUnsettled(file: DataFile, open: OpenPartition, { input, skips, due }: Work): boolean {
+  const { nowMs, policy } = input;
+  const { path, changedMs } = fileFacts(file);
+  if (policy.settleMs === 0 || nowMs - changedMs >= policy.settleMs) return false;
+  skip(skips, path, "unsettled", file.kind === "unreadable" ? file.file.detail : "may still be written");
+  due(changedMs + policy.settleMs);
+  if (changedMs > nowMs) due(changedMs);
+  else open.arrivalMs = Math.max(open.arrivalMs, changedMs);
+  return true;
 }
 
-/** Whether `partitionOf(path)` is `directory`, without making that string. */
-function isDirectlyIn(path: string, directory: string): boolean {
-  if (directory === "") return !path.includes("/");
-  return path.lastIndexOf("/") === directory.length && path.startsWith(directory);
-}
-
-/** The stats of a file that may be read and rewritten now, or null after skipping it. */
-function admit(file: DataFile, input: CompactionInput, skip: Skip): FileStats | null {
+/** The stats of a file that may be read and rewritten, or null after skipping it. */
+function admit(file: DataFile, { unsupportedClasses }: CompactionInput, skips: Skips): FileStats | null {
   if (file.kind === "unreadable") {
     const { path, reason, detail } = file.file;
-    skip(path, unsettled(file.file.changedMs, input) ? "unsettled" : reason, detail);
+    skip(skips, path, reason, detail);
     return null;
   }
   const { stats } = file;
-  if (unsettled(stats.changedMs, input)) {
-    skip(stats.path, "unsettled", "may still be written");
-    return null;
-  }
-  const detail = input.unsupportedClasses.get(stats.schemaClass);
+  const detail = unsupportedClasses.get(stats.schemaClass);
   if (detail === undefined && !stats.otherDevice) return stats;
-  if (detail !== undefined) skip(stats.path, "unsupported", detail);
-  else skip(stats.path, "other_device", "lies on another device than the dataset");
+  if (detail !== undefined) skip(skips, stats.path, "unsupported", detail);
+  else skip(skips, stats.path, "other_device", "lies on another device than the dataset");
   return null;
 }
 
-/** A change time in the future is no proof of age: such a file is taken for unsettled while settling is asked. */
-function unsettled(changedMs: number, { nowMs, policy }: CompactionInput): boolean {
-  return policy.settleMs > 0 && nowMs - changedMs < policy.settleMs;
-}
-
-/** The groups of one partition by first path; every file left over is skipped with its reason. */
-function groupPartition(
-  partition: Partition,
-  input: CompactionInput,
-  skip: Skip,
-): readonly (readonly Candidate[])[] {
-  const { policy } = input;
-  const groups: (readonly Candidate[])[] = [];
-  const byClass = new Map<string, Candidate[]>();
-  const candidates = partition.files.map((file) => toCandidate(file, policy));
-  const gate = gateOf(candidates, input);
-  for (const file of candidates) {
-    const { path } = file.stats;
-    const shut = gate(file);
-    if (file.reasons.length === 0) skip(path, "at_target");
-    else if (shut !== null) skip(path, shut.reason, shut.detail);
-    else if (!file.reasons.includes("oversize")) append(byClass, file.stats.schemaClass, file);
-    else if (splitCount(file.rows, file.sizeBytes, policy) <= MOST_OUTPUTS) groups.push([file]);
-    else skip(path, "excluded", `would be split into more than ${MOST_OUTPUTS} files`);
-  }
-  const bounds = {
-    targetBytes: policy.targetBytes,
-    mostBytes: policy.oversizeBytes,
-    mostRows: policy.targetRows,
-  };
-  for (const files of byClass.values()) {
-    for (const file of packClass(files, bounds, groups)) skipAlone(file, files.length, byClass.size, skip);
-  }
-  return sortBy(groups, (group) => group[0]?.stats.path ?? "");
-}
-
-/**
- * Adds the groups of one schema class and returns the files left over. Neighbours are paired first, then whatever
- * goes together; each time the files left alone are packed again, until packing them changes nothing.
- */
-function packClass(
-  files: readonly Candidate[],
-  bounds: PackBounds,
-  groups: (readonly Candidate[])[],
-): readonly Candidate[] {
-  let rest = files;
-  for (;;) {
-    let bins = packNeighbours(rest, bounds);
-    if (bins.length === rest.length) bins = packLightest(rest, bounds);
-    // Mended alone only once no partner is left: pairing it costs the same write and saves a file.
-    const takeMendable = bins.length === rest.length;
-    const left: Candidate[] = [];
-    for (const bin of bins) {
-      const [only] = bin;
-      if (only !== undefined && bin.length === 1 && !(takeMendable && isMendable(only))) left.push(only);
-      else groups.push(bin);
-    }
-    if (left.length === rest.length) return sortBy(left, ({ stats }) => stats.path);
-    rest = sortBy(left, ({ stats }) => stats.path);
-  }
-}
-
-type Gate = (file: Candidate) => { readonly reason: SkipReason; readonly detail: string } | null;
-
-/**
- * Opens for a partition with enough small files, or with two or more that have waited long enough. What a run
- * published rests until it has waited, and at any rate for longer than it takes to settle.
- */
-function gateOf(candidates: readonly Candidate[], { policy, nowMs }: CompactionInput): Gate {
-  const aged = ({ stats }: Candidate): boolean => nowMs - stats.changedMs >= policy.minAgeMs;
-  const resting = (file: Candidate): boolean =>
-    (!aged(file) || nowMs - file.stats.changedMs <= policy.settleMs) && isPublishedName(file.stats.path);
-  let small = 0;
-  let waited = 0;
-  for (const file of candidates) {
-    if (!file.reasons.includes("small_files") || resting(file)) continue;
-    small += 1;
-    if (aged(file)) waited += 1;
-  }
-  const open = small >= policy.minFiles || waited >= 2;
-  return (file) => {
-    if (resting(file) && !file.reasons.includes("codec"))
-      return { reason: "too_young", detail: "published by a run, rests before it is rewritten again" };
-    if (open || isMendable(file)) return null;
-    if (small < 2) return { reason: "too_few_files", detail: "the only small file of its partition" };
-    const detail = `${small} small files of ${policy.minFiles}, ${waited} of them old enough`;
-    return { reason: policy.minAgeMs > 0 ? "too_young" : "too_few_files", detail };
-  };
-}
-
-function skipAlone(file: Candidate, ofClass: number, classes: number, skip: Skip): void {
-  const { path } = file.stats;
-  if (classes > 1 && ofClass === 1)
-    skip(path, "foreign_schema", "no other small file of its partition has its schema and metadata");
-  else skip(path, "no_gain", "no other file of its partition and schema brings it nearer to the target size");
+function* closePartition({ path, files, arrivalMs }: OpenPartition, work: Work): Generator<void> {
+  const { skips, due } = work;
+  const { policy, nowMs, learnedRatio } = work.input;
+  const sorted = yield* sortSteps(files, (a, b) => compareText(a.path, b.path));
+  const found = yield* groupPartition(sorted, { policy, nowMs, skips, due, arrivalMs });
+  const crossing = yield* judgeCrossing(path, found, policy);
+  if (crossing !== null) work.crossings.push(crossing);
+  const ratio = learnedRatio ?? 1;
+  for (const group of found.groups) work.groups.push(yield* sealGroup(path, group, { policy, ratio }));
 }
 
 /** Takes the groups that save most files per byte first; what does not fit the budget is told. */
-function withinBudget(groups: readonly FileGroup[], policy: Policy, skip: Skip): readonly FileGroup[] {
+function* withinBudget(
+  groups: readonly FileGroup[],
+  policy: Policy,
+  skips: Skips,
+): Generator<void, readonly FileGroup[]> {
   const { maxRunBytes, maxRunGroups } = policy;
   if (maxRunBytes === null && maxRunGroups === null) return groups;
   const worth = (group: FileGroup): number =>
     (group.inputs.length - group.outputRows.length + 1) / Math.max(1, group.inputBytes);
-  const order = groups.map((group, index) => ({ group, index, worth: worth(group) }));
-  order.sort((a, b) => b.worth - a.worth || a.index - b.index);
-  const taken = new Set<number>();
+  const taken = new Set<FileGroup>();
   let bytes = 0;
-  for (const { group, index } of order) {
+  for (const group of yield* sortSteps(groups, (a, b) => worth(b) - worth(a))) {
     if (bytes + group.inputBytes <= (maxRunBytes ?? Infinity) && taken.size < (maxRunGroups ?? Infinity)) {
-      taken.add(index);
+      taken.add(group);
       bytes += group.inputBytes;
-    } else {
-      const never = maxRunBytes !== null && group.inputBytes > maxRunBytes;
-      const detail = never ? `its group of ${group.inputBytes} bytes exceeds maxRunBytes` : "would be next";
-      for (const file of group.inputs) skip(file.path, "over_budget", detail);
+      continue;
     }
+    const never = maxRunBytes !== null && group.inputBytes > maxRunBytes;
+    const detail = never ? `its group of ${group.inputBytes} bytes exceeds maxRunBytes` : "would be next";
+    for (const file of group.inputs) skip(skips, file.path, "over_budget", detail);
+    yield;
   }
-  return groups.filter((_, index) => taken.has(index));
-}
-
-function append<T>(lists: Map<string, T[]>, key: string, item: T): void {
-  const list = lists.get(key);
-  if (list === undefined) lists.set(key, [item]);
-  else list.push(item);
-}
-
-/** Sorts in place by code units. Scans deliver paths in order: only what is not sorted yet pays for it. */
-function sortBy<T>(items: T[], text: (item: T) => string): T[] {
-  for (let index = 1; index < items.length; index += 1) {
-    if (text(items[index - 1] as T) > text(items[index] as T)) {
-      return items.sort((a, b) => (text(a) < text(b) ? -1 : text(a) > text(b) ? 1 : 0));
-    }
-  }
-  return items;
+  return groups.filter((group) => taken.has(group));
 }

@@ -1,3 +1,5 @@
+import { partitionOf } from "./partition.ts";
+
 /**
  * What is known of one data file whose footer was read. Sizes are bytes, counts are rows or row groups;
  * all are safe integers. Nanoseconds and inodes are decimal strings because they exceed 2^53.
@@ -42,6 +44,18 @@ export type DataFile =
   | { readonly kind: "readable"; readonly stats: FileStats }
   | { readonly kind: "unreadable"; readonly file: UnreadableFile };
 
+/**
+ * Data files of one directory, in any order. A big directory may come in several pieces, one right after another;
+ * otherwise each directory comes once.
+ */
+export interface PartitionFiles {
+  /** As `partitionOf` names it. */
+  readonly partition: string;
+  readonly files: readonly DataFile[];
+  /** The inodes of `files` as doubles, where they are at hand without the files. */
+  readonly inodes?: Float64Array;
+}
+
 /** What readers of a file may use to skip data, and a rewrite may lose. */
 export interface ReaderAids {
   readonly pageIndex: boolean;
@@ -52,6 +66,22 @@ export interface ReaderAids {
 /** The fields that both kinds of data file have. */
 export function fileFacts(file: DataFile): FileStats | UnreadableFile {
   return file.kind === "readable" ? file.stats : file.file;
+}
+
+/** A list of data files in any order by directory, both directories and files in path order. */
+export function partitionFiles(files: readonly DataFile[]): readonly PartitionFiles[] {
+  const byPartition = new Map<string, DataFile[]>();
+  for (const file of files) {
+    const partition = partitionOf(fileFacts(file).path);
+    const known = byPartition.get(partition);
+    if (known === undefined) byPartition.set(partition, [file]);
+    else known.push(file);
+  }
+  const partitions = [...byPartition].map(([partition, of]) => ({
+    partition,
+    files: of.sort((a, b) => (fileFacts(a).path < fileFacts(b).path ? -1 : 1)),
+  }));
+  return partitions.sort((a, b) => (a.partition < b.partition ? -1 : 1));
 }
 
 /**
@@ -71,6 +101,9 @@ const PUBLISHED_NAME = /(?:^|\/)(?:compacted|optimized)-[0-9a-z]+-\d{4,}\.parque
 
 /** True for names that only a Tamp run gives: `compacted-<runId>-0001.parquet`. */
 export function isPublishedName(path: string): boolean {
+  const at = path.lastIndexOf("/") + 1;
+  // Asked of every file: most are told apart without the pattern.
+  if (!path.startsWith("compacted-", at) && !path.startsWith("optimized-", at)) return false;
   return PUBLISHED_NAME.test(path);
 }
 

@@ -1,19 +1,23 @@
 import type { Candidate } from "./candidate.ts";
-import type { FileGroup, GroupReason } from "./plan.ts";
+import type { FileGroup, GroupReason, PlannedFile } from "./plan.ts";
 import type { Policy } from "./policy.ts";
+import { STRETCH } from "./steps.ts";
 
 /** Rows, bytes and codec of the outputs of one group; `ratio` is output bytes per input byte. */
-export function sealGroup(
+export function* sealGroup(
   partition: string,
   files: readonly Candidate[],
-  policy: Policy,
-  ratio: number,
-): FileGroup {
+  { policy, ratio }: { readonly policy: Policy; readonly ratio: number },
+): Generator<void, FileGroup> {
   let inputBytes = 0;
   let rows = 0;
   let rowGroupsBefore = 0;
   const reasons = new Set<GroupReason>();
+  const inputs: PlannedFile[] = [];
   for (const file of files) {
+    const { path, mtimeNs, inode } = file.stats;
+    inputs.push({ path, sizeBytes: file.sizeBytes, rows: file.rows, mtimeNs, inode });
+    if (inputs.length % STRETCH === 0) yield;
     inputBytes += file.sizeBytes;
     rows += file.rows;
     rowGroupsBefore += file.stats.rowGroupCount;
@@ -23,13 +27,7 @@ export function sealGroup(
   return {
     partition,
     schemaClass: files[0]?.stats.schemaClass ?? "",
-    inputs: files.map(({ stats: { path, sizeBytes, rows, mtimeNs, inode } }) => ({
-      path,
-      sizeBytes,
-      rows,
-      mtimeNs,
-      inode,
-    })),
+    inputs,
     outputRows,
     codec: policy.compression ?? codecOf(files),
     reasons: [...reasons].sort(),

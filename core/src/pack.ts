@@ -1,3 +1,5 @@
+import { STRETCH, sortSteps } from "./steps.ts";
+
 /** What packing needs to know of a file. */
 export interface Weighed {
   readonly sizeBytes: number;
@@ -21,33 +23,49 @@ const TAIL_SHARE = 0.75;
  * rule) or over a bound; a tiny last bin is merged into a neighbour of two files or more, or the two are balanced.
  * Every file is in exactly one bin.
  */
-export function packNeighbours<T extends Weighed>(
+export function* packNeighbours<T extends Weighed>(
   files: readonly T[],
   bounds: PackBounds,
-): readonly (readonly T[])[] {
-  return mendTail(nextFit(files, bounds), bounds);
+): Generator<void, readonly (readonly T[])[]> {
+  return mendTail(yield* nextFit(files, bounds), bounds);
 }
 
 /**
  * Packs the lightest files together wherever they stand, for files that no neighbour goes with; within a bin
  * they keep their order. Lightest is by rows where rows are bounded, by bytes otherwise.
  */
-export function packLightest<T extends Weighed>(
+export function* packLightest<T extends Weighed>(
   files: readonly T[],
   bounds: PackBounds,
-): readonly (readonly T[])[] {
+): Generator<void, readonly (readonly T[])[]> {
   const weigh = (file: T): number => (bounds.mostRows === null ? file.sizeBytes : file.rows);
-  const placed = files.map((file, place) => ({ file, place, sizeBytes: file.sizeBytes, rows: file.rows }));
-  placed.sort((a, b) => weigh(a.file) - weigh(b.file) || a.place - b.place);
-  return nextFit(placed, bounds).map((bin) => bin.sort((a, b) => a.place - b.place).map(({ file }) => file));
+  const placed: Placed<T>[] = [];
+  for (const [place, file] of files.entries()) {
+    placed.push({ file, place, sizeBytes: file.sizeBytes, rows: file.rows });
+    if (place % STRETCH === STRETCH - 1) yield;
+  }
+  const bins = yield* nextFit(yield* sortSteps(placed, (a, b) => weigh(a.file) - weigh(b.file)), bounds);
+  const ordered: (readonly T[])[] = [];
+  for (const [index, bin] of bins.entries()) {
+    const inPlace = yield* sortSteps(bin, (a, b) => a.place - b.place);
+    ordered.push(inPlace.map(({ file }) => file));
+    if (index % STRETCH === STRETCH - 1) yield;
+  }
+  return ordered;
 }
 
-function nextFit<T extends Weighed>(files: readonly T[], bounds: PackBounds): T[][] {
+interface Placed<T> extends Weighed {
+  readonly file: T;
+  readonly place: number;
+}
+
+function* nextFit<T extends Weighed>(files: readonly T[], bounds: PackBounds): Generator<void, T[][]> {
   const bins: T[][] = [];
   let bin: T[] = [];
   let bytes = 0;
   let rows = 0;
-  for (const file of files) {
+  for (const [index, file] of files.entries()) {
+    if (index % STRETCH === STRETCH - 1) yield;
     const nearer =
       Math.abs(bytes + file.sizeBytes - bounds.targetBytes) <= Math.abs(bytes - bounds.targetBytes);
     if (bin.length > 0 && !(nearer && fits(bytes + file.sizeBytes, rows + file.rows, bounds))) {

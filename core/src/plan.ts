@@ -71,12 +71,34 @@ export interface PlanBenefit {
   readonly rowGroupsAfter: number;
 }
 
+/** A partition over a threshold, by the first of them that it is over. */
+export interface Crossing {
+  readonly partition: string;
+  readonly trigger: "count" | "bytes" | "age" | "row_groups" | "oversize" | "codec";
+  /** Files that would be rewritten, and their bytes. */
+  readonly files: number;
+  readonly bytes: number;
+  /** The threshold, and what stands against it: files, bytes, milliseconds or a factor. */
+  readonly limit: number;
+  readonly value: number;
+}
+
 export interface PlanBody {
   readonly operation: "compact";
   readonly policy: Policy;
   readonly partitionFilter: readonly string[];
   readonly groups: readonly FileGroup[];
+  /** In path order; empty where the list was not asked for. */
   readonly skipped: readonly SkippedFile[];
+  /** How many files were skipped for each reason that occurs. */
+  readonly skippedByReason: Readonly<Partial<Record<SkipReason, number>>>;
+  /** Partitions for which a rewrite pays, in path order; empty exactly where there is nothing to do but for a budget. */
+  readonly crossings: readonly Crossing[];
+  /**
+   * The earliest time at which nothing but time may change the plan: a file settles, an age is reached, a rest
+   * ends. Milliseconds since the epoch; null where time alone changes nothing.
+   */
+  readonly nextDueMs: number | null;
   readonly stats: CanonicalStats;
   readonly estimate: PlanEstimate;
   readonly benefit: PlanBenefit;

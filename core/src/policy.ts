@@ -1,3 +1,4 @@
+import { nearestName } from "./nearest-name.ts";
 import { parseSize } from "./size.ts";
 
 /** The closed list of changes that a policy may allow by name; `metadata:KEY` stands beside it. */
@@ -32,6 +33,14 @@ export interface Policy {
   readonly rowsPerGroup: number;
   readonly minFiles: number;
   readonly minAgeMs: number;
+  /** Bytes of small files in a partition that pay for a rewrite, whatever their number. */
+  readonly minBytes: number;
+  /** Row groups per needed one from which a file is ill-grouped. */
+  readonly rowGroupFactor: number;
+  /** A tier of sizes spans this factor: what a run published is rewritten where that lifts it into the next tier. */
+  readonly tierFactor: number;
+  /** Least time between two rewrites of a partition. */
+  readonly cooldownMs: number;
   readonly settleMs: number;
   /** Codec to write; null keeps what the sources use. */
   readonly compression: Compression | null;
@@ -52,6 +61,10 @@ export interface PolicyInput {
   readonly rowsPerGroup?: number;
   readonly minFiles?: number;
   readonly minAgeMs?: number;
+  readonly minBytes?: string | number;
+  readonly rowGroupFactor?: number;
+  readonly tierFactor?: number;
+  readonly cooldownMs?: number;
   readonly settleMs?: number;
   readonly compression?: string;
   readonly allow?: readonly string[];
@@ -62,7 +75,8 @@ export interface PolicyInput {
 }
 
 export interface PolicyProblem {
-  readonly threshold: keyof PolicyInput;
+  /** As it was given: a name that there is no threshold of, too. */
+  readonly threshold: string;
   readonly message: string;
 }
 
@@ -71,14 +85,14 @@ export type PolicyResult =
   | { readonly kind: "invalid"; readonly problems: readonly PolicyProblem[] };
 
 interface NumberOption {
-  readonly unit: "bytes" | "rows" | "files" | "ms" | "groups";
+  readonly unit: "bytes" | "rows" | "files" | "ms" | "groups" | "times";
   readonly meaning: string;
   readonly minimum: number;
   readonly default: number | null;
 }
 
 /**
- * Every numeric threshold: unit, meaning, smallest value, default (null: not set). The three times may be 0,
+ * Every numeric threshold: unit, meaning, smallest value, default (null: not set). Times may be 0,
  * which asks for no wait and for no retention; every other threshold is at least 1.
  */
 export const POLICY_OPTIONS = {
@@ -94,10 +108,34 @@ export const POLICY_OPTIONS = {
   minFiles: {
     unit: "files",
     minimum: 2,
-    default: 12,
+    default: 8,
     meaning: "small files in a partition that pay for a rewrite",
   },
   minAgeMs: { unit: "ms", minimum: 0, default: 3_600_000, meaning: "age at which fewer small files suffice" },
+  minBytes: {
+    unit: "bytes",
+    minimum: 1,
+    default: null,
+    meaning: "bytes of small files in a partition that pay for a rewrite (1 x target)",
+  },
+  rowGroupFactor: {
+    unit: "times",
+    minimum: 2,
+    default: 2,
+    meaning: "a file with so many times the row groups it needs is ill-grouped",
+  },
+  tierFactor: {
+    unit: "times",
+    minimum: 2,
+    default: 5,
+    meaning: "sizes that one tier of published files spans; they wait for the next tier",
+  },
+  cooldownMs: {
+    unit: "ms",
+    minimum: 0,
+    default: 0,
+    meaning: "least time between two rewrites of a partition",
+  },
   settleMs: { unit: "ms", minimum: 0, default: 2_000, meaning: "younger files may still be written" },
   maxRunBytes: { unit: "bytes", minimum: 1, default: null, meaning: "most input bytes of one run" },
   maxRunGroups: { unit: "groups", minimum: 1, default: null, meaning: "most groups of one run" },
@@ -122,7 +160,7 @@ const UPPER_SHARE = 1.8;
 
 /** Checks every value and every pair of values that must agree; all problems are told at once. */
 export function resolvePolicy(input: PolicyInput): PolicyResult {
-  const problems: PolicyProblem[] = [];
+  const problems: PolicyProblem[] = [...unknownNames(input)];
   const number = (name: NumberOptionName): number | null => readNumber(name, input[name], problems);
   const targetBytes = number("targetSize") ?? POLICY_OPTIONS.targetSize.default;
   const policy: Policy = {
@@ -133,6 +171,11 @@ export function resolvePolicy(input: PolicyInput): PolicyResult {
     rowsPerGroup: number("rowsPerGroup") ?? POLICY_OPTIONS.rowsPerGroup.default,
     minFiles: number("minFiles") ?? POLICY_OPTIONS.minFiles.default,
     minAgeMs: number("minAgeMs") ?? POLICY_OPTIONS.minAgeMs.default,
+    // Enough for a whole output file: to wait for more would bring nothing.
+    minBytes: number("minBytes") ?? targetBytes,
+    rowGroupFactor: number("rowGroupFactor") ?? POLICY_OPTIONS.rowGroupFactor.default,
+    tierFactor: number("tierFactor") ?? POLICY_OPTIONS.tierFactor.default,
+    cooldownMs: number("cooldownMs") ?? POLICY_OPTIONS.cooldownMs.default,
     settleMs: number("settleMs") ?? POLICY_OPTIONS.settleMs.default,
     compression: readCompression(input.compression, problems),
     allow: readAllow(input.allow ?? [], problems),
@@ -149,6 +192,18 @@ export function resolvePolicy(input: PolicyInput): PolicyResult {
     });
   }
   return problems.length === 0 ? { kind: "ok", policy } : { kind: "invalid", problems };
+}
+
+const NAMES: readonly string[] = [...Object.keys(POLICY_OPTIONS), "compression", "allow"];
+
+/** A threshold that is spelled wrong would be none at all without a word. */
+function unknownNames(input: PolicyInput): readonly PolicyProblem[] {
+  const unknown = Object.keys(input).filter((name) => !NAMES.includes(name));
+  return unknown.map((name) => {
+    const nearest = nearestName(name, NAMES);
+    const hint = nearest === null ? `those there are: ${NAMES.join(", ")}` : `did you mean ${nearest}?`;
+    return { threshold: name, message: `there is no threshold ${name}; ${hint}` };
+  });
 }
 
 function readNumber(

@@ -1,67 +1,75 @@
-import { type DataFile, fileFacts } from "./dataset.ts";
-import { matchesFilters, type PartitionFilter, partitionOf } from "./partition.ts";
 import type { FileGroup, PlanBody } from "./plan.ts";
+import { STRETCH } from "./steps.ts";
 
-export interface ProjectionInput {
-  readonly files: readonly DataFile[];
-  readonly filters: readonly PartitionFilter[];
-  readonly learnedRatio: number | null;
+/** What the files of the planned scope hold now. */
+export interface ScopeCount {
+  files: number;
+  bytes: number;
+  rowGroups: number;
 }
 
-/** What the dataset would be once these groups were rewritten; counts cover the filtered files only. */
-export function projectStats(
-  input: ProjectionInput,
+/** What the scope would be once these groups were rewritten. */
+export function* projectStats(
+  before: Readonly<ScopeCount>,
   groups: readonly FileGroup[],
-): Pick<PlanBody, "stats" | "estimate" | "benefit"> {
-  const before = countBefore(input);
-  const sum = (of: (group: FileGroup) => number): number =>
-    groups.reduce((total, group) => total + of(group), 0);
-  const inputFiles = sum((group) => group.inputs.length);
-  const inputBytes = sum((group) => group.inputBytes);
-  const outputBytes = sum((group) => group.estimatedOutputBytes);
-  const afterFileCount = before.files - inputFiles + sum((group) => group.outputRows.length);
-  const rowGroupsAfter =
-    before.rowGroups - sum((group) => group.rowGroupsBefore) + sum((group) => group.rowGroupsAfter);
-  const codecs = new Set(groups.map((group) => group.codec));
+  learnedRatio: number | null,
+): Generator<void, Pick<PlanBody, "stats" | "estimate" | "benefit">> {
+  const sums = yield* sumGroups(groups);
+  const afterFileCount = before.files - sums.inputFiles + sums.outputFiles;
   return {
     stats: {
       beforeFileCount: before.files,
       afterFileCount,
       beforeTotalBytes: before.bytes,
-      afterTotalBytes: before.bytes - inputBytes + outputBytes,
-      compactedFileCount: inputFiles,
-      rewrittenBytes: inputBytes,
-      compressionCodec: codecs.size === 1 ? ([...codecs][0] ?? null) : null,
+      afterTotalBytes: before.bytes - sums.inputBytes + sums.outputBytes,
+      compactedFileCount: sums.inputFiles,
+      rewrittenBytes: sums.inputBytes,
+      compressionCodec: sums.codecs.size === 1 ? ([...sums.codecs][0] ?? null) : null,
       dryRun: true,
       clusterColumns: [],
-      plannedGroups: groups.map((group) => group.inputs.map((file) => file.path)),
+      plannedGroups: sums.paths,
     },
     estimate: {
-      basis: input.learnedRatio === null ? "inputs" : "runs",
-      ratio: input.learnedRatio ?? 1,
-      neededBytes: Math.max(outputBytes, inputBytes),
+      basis: learnedRatio === null ? "inputs" : "runs",
+      ratio: learnedRatio ?? 1,
+      neededBytes: Math.max(sums.outputBytes, sums.inputBytes),
     },
     benefit: {
       filesBefore: before.files,
       filesAfter: afterFileCount,
       rowGroupsBefore: before.rowGroups,
-      rowGroupsAfter,
+      rowGroupsAfter: before.rowGroups + sums.addedRowGroups,
     },
   };
 }
 
-function countBefore({ files, filters }: ProjectionInput): {
-  files: number;
-  bytes: number;
-  rowGroups: number;
-} {
-  const count = { files: 0, bytes: 0, rowGroups: 0 };
-  for (const file of files) {
-    const { path, sizeBytes } = fileFacts(file);
-    if (filters.length > 0 && !matchesFilters(partitionOf(path), filters)) continue;
-    count.files += 1;
-    count.bytes += sizeBytes;
-    if (file.kind === "readable") count.rowGroups += file.stats.rowGroupCount;
+interface GroupSums {
+  inputFiles: number;
+  outputFiles: number;
+  inputBytes: number;
+  outputBytes: number;
+  /** Below zero where row groups vanish. */
+  addedRowGroups: number;
+  readonly codecs: Set<string>;
+  readonly paths: (readonly string[])[];
+}
+
+function* sumGroups(groups: readonly FileGroup[]): Generator<void, GroupSums> {
+  const none = { inputFiles: 0, outputFiles: 0, inputBytes: 0, outputBytes: 0, addedRowGroups: 0 };
+  const sums: GroupSums = { ...none, codecs: new Set(), paths: [] };
+  for (const group of groups) {
+    const paths: string[] = [];
+    sums.paths.push(paths);
+    for (const { path } of group.inputs) {
+      paths.push(path);
+      sums.inputFiles += 1;
+      if (sums.inputFiles % STRETCH === 0) yield;
+    }
+    sums.outputFiles += group.outputRows.length;
+    sums.inputBytes += group.inputBytes;
+    sums.outputBytes += group.estimatedOutputBytes;
+    sums.addedRowGroups += group.rowGroupsAfter - group.rowGroupsBefore;
+    sums.codecs.add(group.codec);
   }
-  return count;
+  return sums;
 }

@@ -110,12 +110,13 @@ export class Datasets implements Disposable {
   }
 
   #open({ path, policy }: WantedDataset, origin: Entry["origin"]): Entry {
-    const recover = this.#daemon.isTrusted;
+    const { isTrusted } = this.#daemon;
     const opening = this.#daemon.request("tamp/dataset/open", {
       dataset: path,
       watch: true,
       policy,
-      recover,
+      recover: isTrusted,
+      automate: isTrusted,
     });
     const entry: Entry = { path, policy, origin, opening, dataset: null, problem: null };
     this.#entries.set(path, entry);

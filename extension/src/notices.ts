@@ -16,7 +16,8 @@ export function registerNotices(memento: Memento, services: Services): readonly 
       for (const summary of datasets.summaries()) ledger.observe(summary);
     }),
     daemon.onThresholdCrossed((params) => {
-      if (!wantsNotices() || status.isRunning(params.dataset)) return;
+      // What runs by itself needs nobody.
+      if (params.action === "execute" || !wantsNotices() || status.isRunning(params.dataset)) return;
       if (ledger.isNew(params.dataset, params.plan.stats.compactedFileCount)) void notify(params);
     }),
   ];

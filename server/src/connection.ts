@@ -7,9 +7,11 @@ import { ioAdvice } from "./failure-text.ts";
 import type { HandlerContext } from "./handlers/context.ts";
 import { closeDataset, datasetFiles, datasetStats, listDatasets, openDataset } from "./handlers/datasets.ts";
 import { executePlan } from "./handlers/execute.ts";
+import { check, datasetChanges, datasetHistory } from "./handlers/health.ts";
 import { purge, recover, runs, undo } from "./handlers/history.ts";
 import { makePlan, planDocument, planGroups, planSkipped } from "./handlers/plans.ts";
-import { summarize } from "./plan-summary.ts";
+import { datasetPolicy, trustedPolicies, trustPolicy } from "./handlers/policy.ts";
+import { summarize, worstCrossings } from "./plan-summary.ts";
 import {
   ERROR_CODES,
   type InitializeResult,
@@ -47,6 +49,12 @@ export const HANDLERS: { readonly [M in Method]: Handler<M> } = {
   "tamp/undo": undo,
   "tamp/recover": recover,
   "tamp/purge": purge,
+  "tamp/dataset/changes": datasetChanges,
+  "tamp/dataset/history": datasetHistory,
+  "tamp/check": check,
+  "tamp/policy": datasetPolicy,
+  "tamp/policy/trust": trustPolicy,
+  "tamp/policy/trusted": trustedPolicies,
 };
 
 export interface ServeOptions {
@@ -204,10 +212,15 @@ function forward(connection: MessageConnection, daemon: Daemon, event: DaemonEve
     void send(connection, "tamp/run/finished", { dataset: dataset.root, result: event.result });
     return;
   }
-  const { generation, health } = event.made;
-  summarize(daemon, dataset, event.made).then(
-    (plan) =>
-      send(connection, "tamp/dataset/thresholdCrossed", { dataset: dataset.root, generation, health, plan }),
+  const { made, action } = event;
+  const { generation, health } = made;
+  const crossings = worstCrossings(made.plan);
+  const crossingCount = made.plan.crossings.length;
+  summarize(daemon, dataset, made).then(
+    (plan) => {
+      const params = { dataset: dataset.root, generation, health, plan, action, crossings, crossingCount };
+      return send(connection, "tamp/dataset/thresholdCrossed", params);
+    },
     () => {},
   );
 }

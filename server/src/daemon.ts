@@ -1,34 +1,31 @@
 import { resolve } from "node:path";
-import type { PolicyInput } from "@tamp/core";
-import type { Engine } from "./engine.ts";
+import { runDataset } from "./dataset-run.ts";
 import { TampError } from "./errors.ts";
-import type { Inventory, InventoryChange } from "./inventory.ts";
-import type { Ports } from "./maintain.ts";
-import { type MadePlan, OpenDataset } from "./open-dataset.ts";
+import type { InventoryChange } from "./inventory.ts";
+import { type DatasetDeps, type DatasetRequest, type MadePlan, OpenDataset } from "./open-dataset.ts";
 import type { RunResult } from "./protocol.ts";
+import type { CrossingAction } from "./thresholds.ts";
 import type { Checker } from "./validate.ts";
-import type { Watcher } from "./watcher.ts";
 
 /** What happens in the daemon that a client may want to hear of. */
 export type DaemonEvent =
   | { readonly kind: "changed"; readonly dataset: OpenDataset; readonly change: InventoryChange }
-  | { readonly kind: "crossed"; readonly dataset: OpenDataset; readonly made: MadePlan }
+  | {
+      readonly kind: "crossed";
+      readonly dataset: OpenDataset;
+      readonly made: MadePlan;
+      readonly action: CrossingAction;
+    }
   | { readonly kind: "finished"; readonly dataset: OpenDataset; readonly result: RunResult };
 
-export interface DaemonDeps {
-  readonly ports: Ports;
-  readonly engine: Engine;
-  readonly watcher: Watcher;
-  readonly createInventory: (root: string, smallFileBytes: number) => Inventory;
+export interface DaemonDeps extends DatasetDeps {
   readonly createChecker: (deadlineMs: number) => Checker;
   readonly defaults: { readonly memoryBytes: number; readonly threads: number; readonly deadlineMs: number };
   readonly version: string;
 }
 
-export interface OpenRequest {
+export interface OpenRequest extends DatasetRequest {
   readonly root: string;
-  readonly policy: PolicyInput;
-  readonly workspace: string | null;
   readonly watch: boolean;
   readonly mustExist: boolean;
   /** Finish or undo what an interrupted run left. */
@@ -41,6 +38,8 @@ const MOST_PLANS = 64;
 export class Daemon {
   readonly deps: DaemonDeps;
   private readonly datasets = new Map<string, OpenDataset>();
+  /** A dataset that is opened again goes on after its last generation: no number stands for two states. */
+  private readonly lastGenerations = new Map<string, number>();
   private readonly plans = new Map<string, { readonly dataset: OpenDataset; readonly made: MadePlan }>();
   private readonly work = new Set<{ readonly abort: AbortController; readonly done: Promise<unknown> }>();
   private readonly listeners = new Set<(event: DaemonEvent) => void>();
@@ -56,11 +55,8 @@ export class Daemon {
   async open(request: OpenRequest): Promise<OpenDataset> {
     const root = resolve(request.root);
     const known = this.datasets.get(root);
+    known?.ask(request);
     const dataset = known ?? this.create(root, request);
-    if (known !== undefined) {
-      known.setPolicy(request.policy);
-      known.workspace = request.workspace;
-    }
     this.datasets.set(root, dataset);
     try {
       await dataset.start(request.watch);
@@ -76,14 +72,20 @@ export class Daemon {
     return dataset;
   }
 
-  private create(root: string, request: OpenRequest): OpenDataset {
-    const options = { root, workspace: request.workspace, policyInput: request.policy };
-    return new OpenDataset(options, {
-      ...this.deps,
+  private create(root: string, request: DatasetRequest): OpenDataset {
+    const firstGeneration = this.lastGenerations.get(root) ?? 0;
+    return new OpenDataset({ root, firstGeneration }, request, this.deps, {
       onChanged: (dataset, change) => this.tell({ kind: "changed", dataset, change }),
-      onCrossed: (dataset, made) => {
+      onCrossed: (dataset, made, action) => {
         this.keepPlan(dataset, made);
-        this.tell({ kind: "crossed", dataset, made });
+        this.tell({ kind: "crossed", dataset, made, action });
+      },
+      onExecute: async (dataset, { plan, planId }) => {
+        const { signal } = new AbortController();
+        const result = await runDataset(this, dataset, { plan, planId, signal });
+        return result.kind === "published" || result.kind === "nothing_to_do"
+          ? null
+          : (result.reason ?? firstReason(result) ?? `the run was ${result.kind.replaceAll("_", " ")}`);
       },
     });
   }
@@ -105,6 +107,7 @@ export class Daemon {
   async close(root: string): Promise<void> {
     const dataset = this.dataset(root);
     this.datasets.delete(dataset.root);
+    this.lastGenerations.set(dataset.root, dataset.generation + 1);
     for (const [planId, entry] of this.plans) if (entry.dataset === dataset) this.plans.delete(planId);
     await dataset.dispose();
   }
@@ -144,6 +147,7 @@ export class Daemon {
     await Promise.allSettled([...this.work].map(({ done }) => done));
     await Promise.allSettled([...this.datasets.values()].map((dataset) => dataset.dispose()));
     this.datasets.clear();
+    this.deps.policyWatch.dispose();
     await this.deps.watcher.dispose();
   }
 }
@@ -152,6 +156,10 @@ function refuseEmpty(dataset: OpenDataset): void {
   const hint = "give the directory that holds the Parquet files";
   if (dataset.rootMissing)
     throw new TampError("DatasetNotFound", `${dataset.root} is not a directory`, { hint });
-  if (dataset.files().length === 0)
+  if (dataset.view().fileCount === 0)
     throw new TampError("NoMatchingFiles", `${dataset.root} holds no data files`, { hint });
+}
+
+function firstReason({ groups }: RunResult): string | undefined {
+  return groups.find((group) => group.reason !== undefined)?.reason;
 }

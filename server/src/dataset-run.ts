@@ -37,6 +37,24 @@ export async function runDataset(daemon: Daemon, dataset: OpenDataset, order: Ru
     durationMs: Math.round(deps.ports.clock() - begun),
     estimate: await presentEstimate(daemon, dataset, plan),
   });
+  await recordRun(dataset, plan, result);
   daemon.tell({ kind: "finished", dataset, result });
   return result;
+}
+
+/** Only what changed the dataset belongs to its history; the point after it tells what it has become. */
+async function recordRun(dataset: OpenDataset, plan: Plan, result: RunResult): Promise<void> {
+  const { kind, runId, stats, groups } = result;
+  if (kind !== "published" && kind !== "partly_published") return;
+  const written = groups.filter((group) => group.kind === "published").flatMap((group) => group.outputs);
+  await dataset.recordRun({
+    runId,
+    kind,
+    filesBefore: stats.beforeFileCount,
+    filesAfter: stats.afterFileCount,
+    bytesBefore: stats.beforeTotalBytes,
+    bytesAfter: stats.afterTotalBytes,
+    estimatedBytes: plan.stats.afterTotalBytes,
+    rewrittenBytes: written.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+  });
 }

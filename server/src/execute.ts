@@ -1,7 +1,7 @@
 import {
   type DataFile,
   type FileGroup,
-  fileFacts,
+  matchesFilters,
   type Plan,
   parsePartitionFilter,
   refusedChanges,
@@ -11,7 +11,6 @@ import type { EngineLimits } from "./engine.ts";
 import { maintain } from "./maintain.ts";
 import type { OpenDataset } from "./open-dataset.ts";
 import { mergeClasses } from "./planning.ts";
-import { filterFiles } from "./present.ts";
 import { type RecoveredGroup, touchedBy } from "./recover.ts";
 import { executePlan, type RunReport } from "./run.ts";
 
@@ -79,10 +78,14 @@ async function refusalOf(
   const foreign = dataset.refusal();
   if (foreign !== null) return foreign;
   const { classes, rename } = mergeClasses(dataset.schemaClasses(), plan.policy.allow);
-  const current = new Map(rename(dataset.files()).map((file) => [fileFacts(file).path, file]));
+  const view = dataset.view();
+  const current = (path: string): DataFile | undefined => {
+    const found = view.find(path);
+    return found === null ? undefined : rename([found])[0];
+  };
   for (const group of groups) {
     const columns = classes.get(group.schemaClass)?.columns ?? [];
-    const stale = group.inputs.find(({ path }) => classOf(current.get(path)) !== group.schemaClass);
+    const stale = group.inputs.find(({ path }) => classOf(current(path)) !== group.schemaClass);
     if (stale !== undefined)
       return `the plan is stale: ${stale.path} has changed or is gone; make a new plan`;
     const change = refusedChanges(deps.engine.predictChanges(columns), plan.policy.allow)[0];
@@ -108,7 +111,6 @@ function touchedPaths(plan: Plan, { report, recovered }: Ran): readonly string[]
 
 function countFiles(dataset: OpenDataset, plan: Plan): Pick<Executed, "afterFileCount" | "afterTotalBytes"> {
   const filters = plan.partitionFilter.flatMap((text) => parsePartitionFilter(text) ?? []);
-  const files = filterFiles(dataset.files(), filters);
-  const afterTotalBytes = files.reduce((sum, file) => sum + fileFacts(file).sizeBytes, 0);
-  return { afterFileCount: files.length, afterTotalBytes };
+  const { totals } = dataset.view().fold((partition) => matchesFilters(partition, filters));
+  return { afterFileCount: totals.fileCount, afterTotalBytes: totals.totalBytes };
 }

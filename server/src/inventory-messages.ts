@@ -1,6 +1,6 @@
 import type { ColumnSchema, FileKeyValue, ReaderAids } from "@tamp/core";
 import type { FooterFacts, Stamp } from "./footer.ts";
-import type { ForeignHit, ScanPart, ScanRequest } from "./scan.ts";
+import type { ForeignHit, ScannedDirectory, ScanRequest } from "./scan.ts";
 
 /** Files of one class have the same columns and comparable key-value metadata. */
 export interface SchemaClass {
@@ -46,6 +46,6 @@ export type WorkerRequest =
   | { readonly kind: "read"; readonly paths: readonly string[] };
 
 export type WorkerMessage =
-  | { readonly id: number; readonly kind: "part"; readonly part: ScanPart }
+  | { readonly id: number; readonly kind: "part"; readonly part: readonly ScannedDirectory[] }
   | { readonly id: number; readonly kind: "scanned"; readonly ancestors: readonly ForeignHit[] }
   | ({ readonly id: number; readonly kind: "footers" } & Footers);

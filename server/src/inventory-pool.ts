@@ -7,18 +7,18 @@ import {
   type WorkerMessage,
   type WorkerRequest,
 } from "./inventory-messages.ts";
-import type { ForeignHit, ScannedDirectory, ScannedFile, ScanRequest } from "./scan.ts";
+import type { ForeignHit, ScannedDirectory, ScanRequest } from "./scan.ts";
 
 export interface ScanResult {
   readonly directories: readonly ScannedDirectory[];
-  readonly files: readonly ScannedFile[];
   /** Owners above the root; only of a scan of the whole dataset. */
   readonly ancestors: readonly ForeignHit[];
 }
 
 /** Lists directories and reads footers off the event loop; one worker for all datasets of a process. */
 export interface InventoryPool {
-  scan(request: ScanRequest): Promise<ScanResult>;
+  /** `settle` sees each directory as it comes, and answers what of it is to be held until all have come. */
+  scan(request: ScanRequest, settle?: (directory: ScannedDirectory) => ScannedDirectory): Promise<ScanResult>;
   /** Absolute paths. A file that hangs or kills its reader is quarantined; the others are read all the same. */
   read(paths: readonly string[]): Promise<Footers>;
   /** Ends the worker; calls under way reject. */
@@ -31,9 +31,13 @@ export interface InventoryPoolOptions {
   /** A worker that makes no progress for this long is ended. */
   readonly stallMs?: number;
   readonly memoryMb?: number;
+  /** A worker without work is ended after this long, and started again on demand. */
+  readonly idleMs?: number;
 }
 
 const BATCH_FILES = 256;
+const IDLE_MS = 10_000;
+const STALLS_TO_START = 10;
 /** One job is being worked on while the next already waits in the worker. */
 const JOBS_IN_FLIGHT = 2;
 
@@ -47,7 +51,7 @@ type Job = {
   readonly onFailure: (error: Error) => void;
 };
 
-/** The worker is started by the first call, kept, and does not keep the process alive while it has no work. */
+/** The worker is started on demand, kept for a while, and does not keep the process alive while it has no work. */
 class Pool implements InventoryPool {
   readonly #options: InventoryPoolOptions;
   readonly #pulse = new Int32Array(new SharedArrayBuffer(12));
@@ -56,6 +60,7 @@ class Pool implements InventoryPool {
   readonly #inFlight = new Map<number, Job>();
   #worker: Worker | null = null;
   #watchdog: NodeJS.Timeout | null = null;
+  #idle: NodeJS.Timeout | null = null;
   #nextId = 1;
   #disposed = false;
   #causeOfDeath = "";
@@ -64,15 +69,16 @@ class Pool implements InventoryPool {
     this.#options = options;
   }
 
-  scan(request: ScanRequest): Promise<ScanResult> {
+  scan(
+    request: ScanRequest,
+    settle: (directory: ScannedDirectory) => ScannedDirectory = (directory) => directory,
+  ): Promise<ScanResult> {
     const directories: ScannedDirectory[] = [];
-    const files: ScannedFile[] = [];
     return new Promise((resolve, reject) => {
       const onMessage = (message: WorkerMessage): void => {
         if (message.kind === "part") {
-          for (const directory of message.part.directories) directories.push(directory);
-          for (const file of message.part.files) files.push(file);
-        } else if (message.kind === "scanned") resolve({ directories, files, ancestors: message.ancestors });
+          for (const directory of message.part) directories.push(settle(directory));
+        } else if (message.kind === "scanned") resolve({ directories, ancestors: message.ancestors });
       };
       this.#enqueue({ request: { kind: "scan", scan: request }, onMessage, onFailure: reject });
     });
@@ -88,6 +94,7 @@ class Pool implements InventoryPool {
 
   async dispose(): Promise<void> {
     this.#disposed = true;
+    if (this.#idle !== null) clearTimeout(this.#idle);
     await this.#worker?.terminate();
     this.#failAll(new Error("the inventory worker was ended"));
   }
@@ -131,6 +138,21 @@ class Pool implements InventoryPool {
     if (busy) this.#worker?.ref();
     else this.#worker?.unref();
     this.#watch(busy);
+    this.#endWhenIdle(busy);
+  }
+
+  /** A worker holds tens of megabytes, and most datasets are quiet most of the time. */
+  #endWhenIdle(busy: boolean): void {
+    if (this.#idle !== null) clearTimeout(this.#idle);
+    this.#idle = null;
+    if (busy || this.#worker === null || this.#disposed) return;
+    this.#idle = setTimeout(() => {
+      const worker = this.#worker;
+      this.#worker = null;
+      worker?.removeAllListeners("exit");
+      void worker?.terminate();
+    }, this.#options.idleMs ?? IDLE_MS);
+    this.#idle.unref();
   }
 
   #start(): Worker {
@@ -192,9 +214,13 @@ class Pool implements InventoryPool {
     }
     const stallMs = this.#options.stallMs ?? 15_000;
     let last = -1;
+    let starts = 0;
     this.#watchdog = setInterval(() => {
       const beats = Atomics.load(this.#pulse, 0);
-      if (beats === last && this.#worker !== null) {
+      starts = beats === 0 ? starts + 1 : 0;
+      // On a busy machine a thread may take long to begin.
+      const isLate = starts === 0 || starts > STALLS_TO_START;
+      if (beats === last && isLate && this.#worker !== null) {
         this.#causeOfDeath ||= `no progress for ${stallMs} ms`;
         void this.#worker.terminate();
       }

@@ -1,25 +1,23 @@
 import { isHiddenName, partitionOf } from "@tamp/core";
 import type { InventoryPool } from "./inventory-pool.ts";
-import type { ForeignHit, ScannedDirectory, ScannedFile } from "./scan.ts";
+import { type ForeignHit, type Located, type ScannedDirectory, subdirectoriesOf } from "./scan.ts";
 
 /** What was listed of a dataset: all of it, or some directories and everything new below them. */
 export interface DatasetScan {
   readonly whole: boolean;
   readonly rootMissing: boolean;
   readonly directories: readonly ScannedDirectory[];
-  readonly files: readonly ScannedFile[];
   readonly ancestors: readonly ForeignHit[];
   /** Second names of directories that are known under another one. */
   readonly duplicates: readonly string[];
 }
 
-interface Known {
-  readonly path: string;
-  readonly key: string;
-}
-
-export async function scanWhole(pool: InventoryPool, root: string, nowMs: number): Promise<DatasetScan> {
-  const scanned = await pool.scan({ root, directories: [""], recursive: true, nowMs });
+export async function scanWhole(
+  pool: InventoryPool,
+  root: string,
+  settle?: (directory: ScannedDirectory) => ScannedDirectory,
+): Promise<DatasetScan> {
+  const scanned = await pool.scan({ root, directories: [""], recursive: true }, settle);
   const rootMissing = scanned.directories.some(({ path, kind }) => path === "" && kind === "gone");
   return { whole: true, rootMissing, duplicates: [], ...scanned };
 }
@@ -27,20 +25,19 @@ export async function scanWhole(pool: InventoryPool, root: string, nowMs: number
 export interface PartialScan {
   readonly pool: InventoryPool;
   readonly root: string;
-  readonly nowMs: number;
-  readonly known: ReadonlyMap<string, Known>;
+  readonly known: ReadonlyMap<string, Located>;
   /** Hints; a directory that is not known stands for its nearest ancestor that is. */
   readonly directories: readonly string[];
 }
 
 /** Lists the hinted directories themselves, then walks those of their sub-directories that are new. */
 export async function scanDirectories(options: PartialScan): Promise<DatasetScan> {
-  const { pool, root, nowMs, known } = options;
+  const { pool, root, known } = options;
   const list = (directories: readonly string[], recursive: boolean) =>
-    pool.scan({ root, directories, recursive, nowMs });
+    pool.scan({ root, directories, recursive });
   const first = await list([...new Set(options.directories.map((path) => nearestKnown(known, path)))], false);
   if (first.directories.some(({ path, kind }) => path === "" && kind === "gone")) {
-    return scanWhole(pool, root, nowMs);
+    return scanWhole(pool, root);
   }
   const listed = new Set(first.directories.map((directory) => directory.path));
   const fresh = freshBelow(known, first.directories);
@@ -49,8 +46,8 @@ export async function scanDirectories(options: PartialScan): Promise<DatasetScan
   const parents = new Set([...namesakes.values()].map(partitionOf).filter((path) => !listed.has(path)));
   const second = parents.size > 0 ? await list([...parents], false) : EMPTY;
   const seen = [...first.directories, ...second.directories];
-  const present = new Set(seen.flatMap((directory) => directory.subdirectories.map(entryText)));
-  const isDuplicate = ({ path, key }: Known): boolean => {
+  const present = new Set(seen.flatMap((directory) => subdirectoriesOf(directory).map(entryText)));
+  const isDuplicate = ({ path, key }: Located): boolean => {
     const other = namesakes.get(key);
     return other !== undefined && other !== path && present.has(entryText({ path: other, key }));
   };
@@ -61,19 +58,15 @@ export async function scanDirectories(options: PartialScan): Promise<DatasetScan
     whole: false,
     rootMissing: false,
     directories: [...seen, ...third.directories],
-    files: [...first.files, ...second.files, ...third.files],
     ancestors: [],
     duplicates: all.filter(isDuplicate).map((directory) => directory.path),
   };
 }
 
-const EMPTY: { readonly directories: readonly ScannedDirectory[]; readonly files: readonly ScannedFile[] } = {
-  directories: [],
-  files: [],
-};
+const EMPTY: { readonly directories: readonly ScannedDirectory[] } = { directories: [] };
 
 /** Only directories that a walk found are ever listed: hidden ones and those behind symlinks are not. */
-function nearestKnown(known: ReadonlyMap<string, Known>, hint: string): string {
+function nearestKnown(known: ReadonlyMap<string, Located>, hint: string): string {
   const components = hint.split("/").filter((component) => component !== "" && component !== ".");
   const hidden = components.findIndex((component) => component === ".." || isHiddenName(component));
   let path = (hidden < 0 ? components : components.slice(0, hidden)).join("/");
@@ -83,22 +76,25 @@ function nearestKnown(known: ReadonlyMap<string, Known>, hint: string): string {
 
 /** Sub-directories that are not known, or stand now where another one stood. */
 function freshBelow(
-  known: ReadonlyMap<string, Known>,
+  known: ReadonlyMap<string, Located>,
   directories: readonly ScannedDirectory[],
-): readonly Known[] {
+): readonly Located[] {
   const listed = new Set(directories.map((directory) => directory.path));
   return directories
-    .flatMap((directory) => directory.subdirectories)
+    .flatMap(subdirectoriesOf)
     .filter(({ path, key }) => known.get(path)?.key !== key && !listed.has(path));
 }
 
 /** Of those that are known under another name: key to that name. */
-function namesOf(known: ReadonlyMap<string, Known>, fresh: readonly Known[]): ReadonlyMap<string, string> {
+function namesOf(
+  known: ReadonlyMap<string, Located>,
+  fresh: readonly Located[],
+): ReadonlyMap<string, string> {
   if (fresh.length === 0) return new Map();
   const keys = new Set(fresh.map((directory) => directory.key));
   return new Map([...known.values()].filter(({ key }) => keys.has(key)).map(({ path, key }) => [key, path]));
 }
 
-function entryText({ path, key }: Known): string {
+function entryText({ path, key }: Located): string {
   return `${key} ${path}`;
 }

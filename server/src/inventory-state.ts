@@ -1,78 +1,101 @@
-import { type DataFile, partitionOf } from "@tamp/core";
-import type { Stamp } from "./footer.ts";
+import { partitionOf } from "@tamp/core";
+import {
+  type BlockColumns,
+  columnsOf,
+  type FileBlock,
+  type KnownBlock,
+  looksSame,
+  milliseconds,
+  pathIn,
+  type SharedFacts,
+  sumUp,
+} from "./inventory-block.ts";
+import type { ChangeTally } from "./inventory-changes.ts";
+import {
+  copyFacts,
+  FACT_BYTES,
+  factColumns,
+  type ListingColumns,
+  listingColumns,
+  MTIME_IGNORED,
+  nameAt,
+  ODD_NAME,
+  ownBytes,
+  pickListing,
+  RACY,
+} from "./inventory-columns.ts";
 import type { DatasetScan } from "./inventory-scan.ts";
-import type { ForeignHit, ScannedFile } from "./scan.ts";
+import { type ScannedDirectory, subdirectoriesOf } from "./scan.ts";
+import type { Slices } from "./slices.ts";
 
-/** A data file with the stat that its facts were read at. */
-export interface KnownFile {
-  readonly file: DataFile;
-  readonly stamp: Stamp;
-  /** Read so soon after its last change that a later change may have left the same times. */
-  readonly racy: boolean;
+/** A directory that differs from what was known, while its footers are being read. */
+export interface Draft {
+  readonly directory: ScannedDirectory;
+  readonly before: KnownBlock | undefined;
+  readonly columns: BlockColumns;
+  readonly facts: Uint8Array;
+  readonly shared: SharedTable;
+  /** For each file its index in `before`, or -1. */
+  readonly was: Int32Array;
+  /** Indexes in `before` of files that are not listed any more. */
+  readonly lost: readonly number[];
+  /** Files whose footer must be read. */
+  readonly toRead: readonly number[];
+  /** Files that were listed, but gone when their footer was to be read; ascending. */
+  readonly vanished: Set<number>;
 }
 
-export interface KnownDirectory {
-  readonly path: string;
-  /** Device and inode. */
-  readonly key: string;
-  readonly foreign: string | null;
-  readonly warnings: readonly string[];
-  readonly files: Map<string, KnownFile>;
+/** Shared facts in the order in which they were first seen. */
+export interface SharedTable {
+  readonly all: readonly SharedFacts[];
+  add(facts: SharedFacts): number;
 }
 
-/** What a scan says against what was known, before any footer is read. */
-export interface Comparison {
-  readonly rootMissing: boolean;
-  readonly directories: readonly KnownDirectory[];
-  readonly goneDirectories: readonly string[];
-  readonly removed: readonly string[];
-  /** Files whose footer need not be read, where something else of them is new. */
-  readonly kept: readonly { readonly path: string; readonly known: KnownFile }[];
-  readonly toRead: readonly ScannedFile[];
-  /** Null where the scan did not look above the root. */
-  readonly ancestors: readonly ForeignHit[] | null;
-}
-
-export function compareScan(
-  known: ReadonlyMap<string, KnownDirectory>,
-  scan: DatasetScan,
-  ownTouched: ReadonlySet<string>,
-): Comparison {
-  const listed = scan.directories.filter((directory) => directory.kind === "listed");
-  const goneDirectories = goneOf(known, scan);
-  const seen = new Set(scan.files.map((file) => file.path));
-  const toRead: ScannedFile[] = [];
-  const kept: { path: string; known: KnownFile }[] = [];
-  for (const file of scan.files) {
-    const before = known.get(partitionOf(file.path))?.files.get(file.path);
-    const verdict = judge(before, file, ownTouched);
-    if (verdict === "read") toRead.push(file);
-    else if (verdict !== null) kept.push({ path: file.path, known: verdict });
-  }
-  const removed = [...goneDirectories, ...listed.map((directory) => directory.path)].flatMap((directory) =>
-    [...(known.get(directory)?.files.keys() ?? [])].filter((path) => !seen.has(path)),
-  );
+function createSharedTable(): SharedTable {
+  const all: SharedFacts[] = [];
+  const indexes = new Map<SharedFacts, number>();
   return {
-    rootMissing: scan.rootMissing,
-    directories: listed.map((directory) => ({ ...directory, files: new Map() })),
-    goneDirectories,
-    removed,
-    kept,
-    toRead,
-    ancestors: scan.whole ? scan.ancestors : null,
+    all,
+    add(facts) {
+      const known = indexes.get(facts);
+      if (known !== undefined) return known;
+      indexes.set(facts, all.length);
+      all.push(facts);
+      return all.length - 1;
+    },
   };
 }
 
+const NO_LISTING = ownBytes(0);
+
+/** Where a listing is what was known, to the byte, nothing of it need be looked at or held. */
+export function settled(before: KnownBlock | undefined, directory: ScannedDirectory): ScannedDirectory {
+  const isUnchanged =
+    directory.kind === "listed" &&
+    before !== undefined &&
+    !before.racy &&
+    before.key === directory.key &&
+    sameTelling(before, directory) &&
+    Buffer.compare(before.listing, directory.listing) === 0;
+  return isUnchanged ? { ...directory, kind: "unchanged", listing: NO_LISTING } : directory;
+}
+
+/** Whether the same is said of a directory as a whole. */
+export function sameTelling(
+  a: Pick<KnownBlock, "foreign" | "warnings"> | undefined,
+  b: Pick<KnownBlock, "foreign" | "warnings">,
+): boolean {
+  return (a?.foreign ?? null) === b.foreign && (a?.warnings ?? []).join() === b.warnings.join();
+}
+
 /** Directories that a listing of their parent, or of the whole dataset, no longer has. */
-function goneOf(known: ReadonlyMap<string, KnownDirectory>, scan: DatasetScan): readonly string[] {
+export function goneOf(known: Iterable<string>, scan: DatasetScan): readonly string[] {
   const listed = new Set<string>();
-  const gone = new Set<string>();
+  const gone = new Set<string>(scan.duplicates);
+  for (const { path, kind } of scan.directories) (kind === "gone" ? gone : listed).add(path);
   const present = new Set<string>();
-  for (const directory of scan.directories) {
-    (directory.kind === "gone" ? gone : listed).add(directory.path);
-    for (const { path } of directory.subdirectories) present.add(path);
-  }
-  for (const path of scan.duplicates) gone.add(path);
+  for (const directory of scan.whole ? [] : scan.directories)
+    for (const { path } of subdirectoriesOf(directory)) present.add(path);
   const isGone = (path: string): boolean => {
     if (gone.has(path)) return true;
     if (listed.has(path)) return false;
@@ -81,53 +104,165 @@ function goneOf(known: ReadonlyMap<string, KnownDirectory>, scan: DatasetScan): 
     const parent = partitionOf(path);
     return listed.has(parent) ? !present.has(path) : isGone(parent);
   };
-  return [...known.keys()].filter(isGone);
+  return [...known].filter(isGone);
 }
 
-/** Null where nothing is new, `read` where the footer must be read, or what is known now without reading it. */
-function judge(
-  before: KnownFile | undefined,
-  file: ScannedFile,
-  ownTouched: ReadonlySet<string>,
-): KnownFile | "read" | null {
-  if (file.unsupported !== null) return unsupported(file, file.unsupported);
-  if (before === undefined || before.racy || !sameContent(before.stamp, file.stamp)) return "read";
-  if (before.stamp.ctimeNs === file.stamp.ctimeNs) return null;
+export interface Comparing {
+  readonly before: KnownBlock | undefined;
+  readonly directory: ScannedDirectory;
+  /** Paths whose new ctime is our own doing. */
+  readonly ownTouched: ReadonlySet<string>;
+  /** The scanning clock: a time of modification beyond it is not believed. */
+  readonly nowMs: number;
+  readonly intern: (facts: SharedFacts) => SharedFacts;
+  readonly slices: Slices;
+}
+
+/** Goes through both listings by name: keeps what is proved unchanged, and says what must be read. */
+export async function draftOf({ before, directory, slices, ...rules }: Comparing): Promise<Draft> {
+  const { count } = directory;
+  const facts = ownBytes(FACT_BYTES * count);
+  const columns = { listing: listingColumns(directory.listing, count), facts: factColumns(facts, count) };
+  const old = before === undefined ? null : { block: before, columns: columnsOf(before) };
+  const shared = createSharedTable();
+  const was = new Int32Array(count).fill(-1);
+  const lost: number[] = [];
+  const toRead: number[] = [];
+  let next = 0;
+  for (let index = 0; index < count; index += 1) {
+    if (slices.due()) await slices.pause();
+    const name = nameAt(columns.listing, index);
+    while (old !== null && next < old.block.count) {
+      const oldName = nameAt(old.columns.listing, next);
+      if (oldName < name) lost.push(next);
+      else if (oldName === name) was[index] = next;
+      else break;
+      next += 1;
+    }
+    const verdict = judge({ columns, index, old, was: was[index] ?? -1, name, directory, ...rules });
+    if (verdict === null) toRead.push(index);
+    else columns.facts.shared[index] = shared.add(verdict);
+  }
+  for (; old !== null && next < old.block.count; next += 1) lost.push(next);
+  return { directory, before, columns, facts, shared, was, lost, toRead, vanished: new Set() };
+}
+
+interface Judged extends Pick<Comparing, "directory" | "ownTouched" | "nowMs" | "intern"> {
+  readonly columns: BlockColumns;
+  readonly index: number;
+  readonly old: { readonly block: KnownBlock; readonly columns: BlockColumns } | null;
+  readonly was: number;
+  readonly name: string;
+}
+
+/** Writes what is known without reading the footer; null where it must be read. */
+function judge({ columns, index, old, was, name, ...rest }: Judged): SharedFacts | null {
+  const { listing, facts } = columns;
+  if (((listing.flags[index] ?? 0) & ODD_NAME) !== 0) {
+    facts.flags[index] = timeFlag(listing, index, rest.nowMs);
+    return rest.intern({ kind: "unreadable", reason: "unsupported", detail: "its name is not UTF-8" });
+  }
+  if (old === null || was < 0 || ((old.columns.facts.flags[was] ?? 0) & RACY) !== 0) return null;
+  if (!sameContent(listing, index, old.columns.listing, was)) return null;
+  const touched = listing.ctimes[index] !== old.columns.listing.ctimes[was];
   // A ctime alone moves with links and permissions, but also where `touch -d` or `cp -p` hid a change.
-  return ownTouched.has(file.path) ? touched(before, file) : "read";
+  if (touched && !rest.ownTouched.has(pathIn(rest.directory.path, name))) return null;
+  copyFacts(old.columns.facts, was, facts, index);
+  if (touched) facts.flags[index] = timeFlag(listing, index, rest.nowMs);
+  return old.block.shared[old.columns.facts.shared[was] ?? 0] ?? null;
 }
 
-function sameContent(a: Stamp, b: Stamp): boolean {
+function sameContent(a: ListingColumns, i: number, b: ListingColumns, j: number): boolean {
   return (
-    a.sizeBytes === b.sizeBytes && a.mtimeNs === b.mtimeNs && a.inode === b.inode && a.device === b.device
+    a.sizes[i] === b.sizes[j] &&
+    a.mtimes[i] === b.mtimes[j] &&
+    a.inodes[i] === b.inodes[j] &&
+    a.devices[i] === b.devices[j]
   );
 }
 
-function touched({ file, racy }: KnownFile, { stamp, changedMs }: ScannedFile): KnownFile {
-  const fresh: DataFile =
-    file.kind === "readable"
-      ? { kind: "readable", stats: { ...file.stats, changedMs } }
-      : { kind: "unreadable", file: { ...file.file, changedMs } };
-  return { file: fresh, stamp, racy };
+export function timeFlag({ mtimes }: ListingColumns, index: number, nowMs: number): number {
+  return milliseconds(mtimes[index] ?? 0n) > nowMs ? MTIME_IGNORED : 0;
 }
-
-function unsupported({ path, stamp, changedMs, otherDevice }: ScannedFile, detail: string): KnownFile {
-  const { sizeBytes, mtimeNs, inode } = stamp;
-  const facts = { path, sizeBytes, mtimeNs, inode, otherDevice, changedMs };
-  const file = { ...facts, reason: "unsupported" as const, detail };
-  return { file: { kind: "unreadable", file }, stamp, racy: false };
-}
-
-const TICK_MS = 20;
-const WHOLE_SECONDS_MS = 2_000;
 
 /**
- * Whether a write right after this read could leave the same times: the kernel's clock for files moves in ticks
- * of up to 10 ms, and some file systems keep whole seconds only.
+ * The block that takes its place, and into `tally` what that changes for readers. `published` is what they have
+ * seen so far; where that is not what was compared with, all of the block is new to them.
  */
-export function isRacy(stamp: Stamp, readMs: number): boolean {
-  const grain = stamp.ctimeNs.endsWith("000000000") ? WHOLE_SECONDS_MS : TICK_MS;
-  const latest = Math.max(Number(stamp.ctimeNs), Number(stamp.mtimeNs)) / 1e6;
-  const written = latest > readMs + WHOLE_SECONDS_MS ? Number(stamp.ctimeNs) / 1e6 : latest;
-  return written > readMs - grain;
+export async function replacementOf(
+  draft: Draft,
+  options: {
+    readonly published: FileBlock | undefined;
+    readonly smallFileBound: number;
+    readonly tally: ChangeTally;
+    readonly slices: Slices;
+  },
+): Promise<FileBlock> {
+  const { before, columns, directory } = draft;
+  const { published, tally, slices } = options;
+  const block = blockOf(draft, options.smallFileBound);
+  const fresh = { block, columns: columnsOf(block) };
+  const old =
+    before === undefined || before !== published ? null : { block: before, columns: columnsOf(before) };
+  let at = 0;
+  for (let index = 0; index < directory.count; index += 1) {
+    if (slices.due()) await slices.pause();
+    const was = old === null ? -1 : (draft.was[index] ?? -1);
+    const path = (): string => pathIn(block.path, nameAt(columns.listing, index));
+    if (draft.vanished.has(index)) {
+      if (was >= 0) tally.note("removed", path);
+      continue;
+    }
+    if (old === null || was < 0) tally.note("added", path);
+    else if (!looksSame({ ...old, index: was }, { ...fresh, index: at })) tally.note("changed", path);
+    at += 1;
+  }
+  if (old === null) return block;
+  for (const index of draft.lost) {
+    tally.note("removed", () => pathIn(block.path, nameAt(old.columns.listing, index)));
+  }
+  return block;
+}
+
+/** Notes all files of a block that readers see as a whole for the first or the last time. */
+export async function noteAll(
+  block: KnownBlock,
+  kind: "added" | "removed",
+  tally: ChangeTally,
+  slices: Slices,
+): Promise<void> {
+  if (tally.paths === null) {
+    tally[kind] += block.count;
+    return;
+  }
+  const { listing } = columnsOf(block);
+  for (let index = 0; index < block.count; index += 1) {
+    if (slices.due()) await slices.pause();
+    tally.note(kind, () => pathIn(block.path, nameAt(listing, index)));
+  }
+}
+
+function blockOf(draft: Draft, smallFileBound: number): FileBlock {
+  const { path, key, foreign, warnings } = draft.directory;
+  const { listing, facts, count } = withoutVanished(draft);
+  const racy = factColumns(facts, count).flags.some((flags) => (flags & RACY) !== 0);
+  const block = { path, key, foreign, warnings, count, listing, facts, shared: draft.shared.all, racy };
+  return { ...block, sums: sumUp(block, smallFileBound) };
+}
+
+function withoutVanished({ directory, columns, facts, vanished }: Draft): {
+  readonly listing: Uint8Array;
+  readonly facts: Uint8Array;
+  readonly count: number;
+} {
+  const { listing, count } = directory;
+  if (vanished.size === 0) return { listing, facts, count };
+  const keep = Array.from({ length: count }, (_, index) => index).filter((index) => !vanished.has(index));
+  const kept = ownBytes(FACT_BYTES * keep.length);
+  const to = factColumns(kept, keep.length);
+  for (const [at, index] of keep.entries()) {
+    copyFacts(columns.facts, index, to, at);
+    to.shared[at] = columns.facts.shared[index] ?? 0;
+  }
+  return { listing: pickListing(columns.listing, keep), facts: kept, count: keep.length };
 }

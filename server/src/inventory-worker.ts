@@ -35,7 +35,10 @@ function answer({ id, request }: { readonly id: number; readonly request: Worker
 function answerScan(id: number, request: ScanRequest): void {
   const whole = request.recursive && request.directories.includes("");
   const ancestors = whole ? foreignAncestors(request.root) : [];
-  for (const part of scan(request, () => beat(0))) post({ id, kind: "part", part });
+  for (const part of scan(request, () => beat(0))) {
+    const buffers = part.map(({ listing }) => listing.buffer);
+    parentPort?.postMessage({ id, kind: "part", part } satisfies WorkerMessage, buffers);
+  }
   post({ id, kind: "scanned", ancestors });
 }
 

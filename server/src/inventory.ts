@@ -1,25 +1,32 @@
-import {
-  addFile,
-  createTotals,
-  type DataFile,
-  type DatasetTotals,
-  fileFacts,
-  partitionOf,
-  removeFile,
-} from "@tamp/core";
-import { type FooterReply, joinClasses, type SchemaClass } from "./inventory-messages.ts";
+import { createTotals, type DataFile, type DatasetTotals, partitionOf } from "@tamp/core";
+import { applyBlock, type FileBlock, type SharedFacts, sumUp } from "./inventory-block.ts";
+import { type Changes, type ChangeTally, createChangeLog, createTally } from "./inventory-changes.ts";
+import { joinClasses, type SchemaClass } from "./inventory-messages.ts";
 import type { InventoryPool } from "./inventory-pool.ts";
-import { scanDirectories, scanWhole } from "./inventory-scan.ts";
+import { readFooters } from "./inventory-read.ts";
+import { type DatasetScan, scanDirectories, scanWhole } from "./inventory-scan.ts";
 import {
-  type Comparison,
-  compareScan,
-  isRacy,
-  type KnownDirectory,
-  type KnownFile,
+  createSnapshotKeeper,
+  type InventoryImage,
+  type SnapshotKeeper,
+  type SnapshotStore,
+} from "./inventory-snapshot.ts";
+import {
+  type Draft,
+  draftOf,
+  goneOf,
+  noteAll,
+  replacementOf,
+  sameTelling,
+  settled,
 } from "./inventory-state.ts";
-import { changedMs, type ForeignHit, type ScannedFile } from "./scan.ts";
+import { createView, type InventoryView } from "./inventory-view.ts";
+import type { ForeignHit, ScannedDirectory } from "./scan.ts";
+import { createSlices } from "./slices.ts";
 
+export type { Changes } from "./inventory-changes.ts";
 export type { SchemaClass } from "./inventory-messages.ts";
+export type { InventoryView } from "./inventory-view.ts";
 
 /** How many files a reconcile found new, different or gone. */
 export interface InventoryChange {
@@ -41,7 +48,11 @@ export interface Inventory {
   readonly warnings: readonly string[];
   /** Footers read so far: what has not changed is not read again. */
   readonly footerReads: number;
-  /** Sorted by path; the same array until something changes. */
+  /** What is known now; stays as it is whatever happens next. */
+  view(): InventoryView;
+  /** Paths that changed or went since a generation was the newest. */
+  changesSince(generation: number): Changes;
+  /** All files, sorted by path: an object each. The same array until something changes. */
   files(): readonly DataFile[];
   /**
    * Compares with the disk, wholly (null) or in some directories and what is new below them. Calls queue up.
@@ -62,6 +73,10 @@ export interface InventoryOptions {
   readonly pool: InventoryPool;
   readonly smallFileBytes: number;
   readonly now: () => number;
+  /** What was known when the dataset was closed last; null or left out to begin with nothing. */
+  readonly snapshots?: SnapshotStore | null;
+  /** Above all that an earlier inventory of the same dataset in this process reached. */
+  readonly firstGeneration?: number;
 }
 
 export function createInventory(options: InventoryOptions): Inventory {
@@ -69,26 +84,37 @@ export function createInventory(options: InventoryOptions): Inventory {
 }
 
 const NOTHING_TOUCHED: ReadonlySet<string> = new Set();
+const MOST_INTERNED = 10_000;
 
 class HeldInventory implements Inventory {
-  generation = 0;
+  generation: number;
   footerReads = 0;
   rootMissing = true;
   totals: DatasetTotals;
+  schemaClasses: ReadonlyMap<string, SchemaClass> = new Map();
   readonly #options: InventoryOptions;
-  readonly #directories = new Map<string, KnownDirectory>();
-  readonly #classes = new Map<string, SchemaClass>();
+  readonly #keeper: SnapshotKeeper | null;
+  readonly #log: ReturnType<typeof createChangeLog>;
+  readonly #interned = new Map<string, SharedFacts>();
+  /** Copied before it is changed where a view shares it. */
+  #directories = new Map<string, FileBlock>();
+  #view: InventoryView | null = null;
+  #isShared = false;
   #ancestors: readonly ForeignHit[] = [];
-  #sorted: readonly DataFile[] | null = null;
+  #files: WeakRef<readonly DataFile[]> | null = null;
   #last: Promise<unknown> = Promise.resolve();
+  /** What an earlier process knew; null once it was compared with the disk. */
+  #loaded: Promise<Loaded | null> | null = null;
+  #isFirst = true;
 
   constructor(options: InventoryOptions) {
+    const { root, snapshots = null, firstGeneration = 0, smallFileBytes } = options;
     this.#options = options;
-    this.totals = createTotals(options.smallFileBytes);
-  }
-
-  get schemaClasses(): ReadonlyMap<string, SchemaClass> {
-    return this.#classes;
+    this.generation = firstGeneration;
+    this.#log = createChangeLog(firstGeneration);
+    this.totals = createTotals(smallFileBytes);
+    this.#keeper =
+      snapshots === null ? null : createSnapshotKeeper({ store: snapshots, root, take: () => this.#image() });
   }
 
   get foreign(): readonly ForeignHit[] {
@@ -102,11 +128,28 @@ class HeldInventory implements Inventory {
     return [...this.#directories.values()].flatMap(({ warnings }) => warnings);
   }
 
+  view(): InventoryView {
+    const { generation, totals } = this;
+    this.#isShared = true;
+    this.#view ??= createView({
+      generation,
+      smallFileBytes: totals.smallFileBound,
+      fileCount: totals.fileCount,
+      directories: this.#directories,
+    });
+    return this.#view;
+  }
+
+  changesSince(generation: number): Changes {
+    return this.#log.since(generation);
+  }
+
   files(): readonly DataFile[] {
-    this.#sorted ??= [...this.#directories.values()]
-      .flatMap((directory) => [...directory.files.values()].map((known) => known.file))
-      .sort((a, b) => (fileFacts(a).path < fileFacts(b).path ? -1 : 1));
-    return this.#sorted;
+    const held = this.#files?.deref();
+    if (held !== undefined) return held;
+    const files = this.view().page(0, this.totals.fileCount);
+    this.#files = new WeakRef(files);
+    return files;
   }
 
   reconcile(
@@ -120,129 +163,187 @@ class HeldInventory implements Inventory {
 
   recount(smallFileBytes: number): void {
     this.totals = createTotals(smallFileBytes);
-    for (const file of this.files()) addFile(this.totals, file);
+    const recounted = [...this.#directories].map(([path, block]): [string, FileBlock] => [
+      path,
+      { ...block, sums: sumUp(block, smallFileBytes) },
+    ]);
+    this.#directories = new Map(recounted);
+    this.#isShared = false;
+    this.#view = null;
+    for (const [, block] of recounted) applyBlock(this.totals, block, 1);
   }
 
   async dispose(): Promise<void> {
     await this.#last;
+    await this.#keeper?.close();
   }
 
-  /** The maps change only after the last wait, so that readers in between see one state of the dataset. */
   async #reconcile(
     directories: readonly string[] | null,
     ownTouched: ReadonlySet<string>,
   ): Promise<InventoryChange> {
-    const { root, pool, now } = this.#options;
-    const scanned =
+    const { root, pool } = this.#options;
+    if (this.#isFirst) this.#loaded ??= this.#load();
+    let known: ReadonlyMap<string, FileBlock> | null = this.#isFirst ? null : this.#directories;
+    const settle = (directory: ScannedDirectory): ScannedDirectory =>
+      known === null ? directory : settled(known.get(directory.path), directory);
+    const scanning =
       directories === null || this.rootMissing
-        ? await scanWhole(pool, root, now())
-        : await scanDirectories({ pool, root, nowMs: now(), known: this.#directories, directories });
-    const comparison = compareScan(this.#directories, scanned, ownTouched);
-    const readMs = now();
-    const read = await pool.read(comparison.toRead.map(({ path }) => `${root}/${path}`));
-    this.footerReads += comparison.toRead.length;
-    for (const item of read.classes)
-      this.#classes.set(item.id, joinClasses(this.#classes.get(item.id), item));
-    const found = comparison.toRead.map((file, index) => knownFile(file, read.replies[index], readMs));
-    return this.#apply(comparison, found);
+        ? scanWhole(pool, root, settle)
+        : scanDirectories({ pool, root, known: this.#directories, directories });
+    // The worker lists while the snapshot is loaded.
+    const loading = this.#loaded?.then((image) => {
+      known = image?.directories ?? null;
+      return image;
+    });
+    const [scan, image] = await Promise.all([scanning, loading ?? null]);
+    return this.#apply(await this.#prepare(scan, ownTouched, image));
   }
 
-  #apply(comparison: Comparison, found: readonly FoundFile[]): InventoryChange {
-    const tally = { added: 0, changed: 0, removed: 0 };
-    let otherwise = comparison.rootMissing !== this.rootMissing;
-    for (const path of comparison.removed) tally.removed += this.#forget(path);
-    for (const path of comparison.goneDirectories) this.#directories.delete(path);
-    for (const directory of comparison.directories) otherwise = this.#list(directory) || otherwise;
-    for (const { path, known } of [...comparison.kept, ...found]) this.#put(path, known, tally);
-    if (comparison.ancestors !== null) {
-      otherwise ||= JSON.stringify(comparison.ancestors) !== JSON.stringify(this.#ancestors);
-      this.#ancestors = comparison.ancestors;
+  async #load(): Promise<Loaded | null> {
+    const image = (await this.#keeper?.load()) ?? null;
+    if (image === null) return null;
+    const { smallFileBound } = this.totals;
+    const slices = createSlices();
+    const directories = new Map<string, FileBlock>();
+    for (const [path, block] of image.directories) {
+      if (slices.due()) await slices.pause();
+      directories.set(path, { ...block, sums: sumUp(block, smallFileBound) });
     }
-    this.rootMissing = comparison.rootMissing;
-    for (const id of this.#classes.keys()) {
-      if (!this.totals.schemaClasses.has(id)) this.#classes.delete(id);
-    }
-    if (otherwise || tally.added + tally.changed + tally.removed > 0) this.generation += 1;
-    return { ...tally, generation: this.generation };
+    return { directories, classes: image.classes, smallFileBound };
   }
 
-  /** True where what is said of the directory as a whole is new. */
-  #list({ path, key, foreign, warnings }: KnownDirectory): boolean {
+  /** All that takes long, in slices. What readers see does not change. */
+  async #prepare(
+    scan: DatasetScan,
+    ownTouched: ReadonlySet<string>,
+    image: Loaded | null,
+  ): Promise<Prepared> {
+    const { root, pool, now } = this.#options;
+    const published: ReadonlyMap<string, FileBlock> = this.#directories;
+    const known = image?.directories ?? published;
+    const { smallFileBound } = image ?? this.totals;
+    const classes = new Map(image?.classes ?? this.schemaClasses);
+    const slices = createSlices();
+    const listed = listedOnce(scan);
+    const unseen = listed.reduce((sum, { path, count }) => sum + (published.has(path) ? 0 : count), 0);
+    const tally = createTally(unseen);
+    const blocks: FileBlock[] = [];
+    const drafts: Draft[] = [];
+    const intern = (facts: SharedFacts): SharedFacts => this.#intern(facts);
+    const gone = goneOf(published.keys(), scan);
+    for (const path of gone) {
+      const block = published.get(path);
+      if (block !== undefined) await noteAll(block, "removed", tally, slices);
+    }
+    for (const directory of listed) {
+      if (slices.due()) await slices.pause();
+      const before = known.get(directory.path);
+      if (settled(before, directory).kind === "listed") {
+        drafts.push(await draftOf({ before, directory, ownTouched, nowMs: now(), intern, slices }));
+      } else if (before !== undefined && before !== published.get(directory.path)) {
+        await noteAll(before, "added", tally, slices);
+        blocks.push(before);
+      }
+    }
+    const learn = (seen: SchemaClass): void => {
+      classes.set(seen.id, joinClasses(classes.get(seen.id), seen));
+    };
+    this.footerReads += await readFooters(drafts, { pool, root, now, slices, intern, learn });
+    for (const draft of drafts) {
+      const seen = published.get(draft.directory.path);
+      blocks.push(await replacementOf(draft, { published: seen, smallFileBound, tally, slices }));
+    }
+    const isNew = image === null ? gone.length > 0 : image.directories.size !== blocks.length;
+    return { scan, gone, blocks, classes, tally, smallFileBound, unsaved: isNew || drafts.length > 0 };
+  }
+
+  /** Without a wait: readers see the dataset before or after, a directory at a time, never in between. */
+  #apply({ scan, gone, blocks, classes, tally, ...rest }: Prepared): InventoryChange {
+    const { added, changed, removed } = tally;
+    const ancestors = scan.whole ? scan.ancestors : this.#ancestors;
+    let otherwise =
+      scan.rootMissing !== this.rootMissing || JSON.stringify(ancestors) !== JSON.stringify(this.#ancestors);
+    if (this.#isShared && gone.length + blocks.length > 0) {
+      this.#directories = new Map(this.#directories);
+      this.#isShared = false;
+      this.#view = null;
+    }
+    for (const path of gone) this.#replace(path, null);
+    const isRecounted = rest.smallFileBound !== this.totals.smallFileBound;
+    for (const found of blocks) {
+      const block = isRecounted ? { ...found, sums: sumUp(found, this.totals.smallFileBound) } : found;
+      otherwise ||= !sameTelling(this.#directories.get(block.path), block);
+      this.#replace(block.path, block);
+    }
+    this.#ancestors = ancestors;
+    this.rootMissing = scan.rootMissing;
+    const inUse = [...classes].filter(([id]) => this.totals.schemaClasses.has(id));
+    this.schemaClasses = new Map(inUse);
+    if (rest.unsaved) this.#keeper?.changed();
+    this.#isFirst = false;
+    this.#loaded = null;
+    if (otherwise || added + changed + removed > 0) {
+      this.generation += 1;
+      this.#log.record(this.generation, tally);
+      this.#view = null;
+      this.#files = null;
+    }
+    return { added, changed, removed, generation: this.generation };
+  }
+
+  #replace(path: string, block: FileBlock | null): void {
     const before = this.#directories.get(path);
-    this.#directories.set(path, { path, key, foreign, warnings, files: before?.files ?? new Map() });
-    return (before?.foreign ?? null) !== foreign || (before?.warnings ?? []).join() !== warnings.join();
-  }
-
-  #put(
-    path: string,
-    known: KnownFile | null,
-    tally: { added: number; changed: number; removed: number },
-  ): void {
-    const files = this.#directories.get(partitionOf(path))?.files;
-    const before = files?.get(path);
-    if (known === null) {
-      tally.removed += this.#forget(path);
-      return;
+    if (before !== undefined) applyBlock(this.totals, before, -1);
+    if (block === null) this.#directories.delete(path);
+    else {
+      this.#directories.set(path, block);
+      applyBlock(this.totals, block, 1);
     }
-    files?.set(path, known);
-    // Reading a file again that could not be proved unchanged mostly finds it unchanged.
-    if (before !== undefined && sameFile(before.file, known.file)) return;
-    if (before !== undefined) removeFile(this.totals, before.file);
-    addFile(this.totals, known.file);
-    this.#sorted = null;
-    if (before === undefined) tally.added += 1;
-    else tally.changed += 1;
   }
 
-  #forget(path: string): number {
-    const files = this.#directories.get(partitionOf(path))?.files;
-    const known = files?.get(path);
-    if (known === undefined) return 0;
-    files?.delete(path);
-    removeFile(this.totals, known.file);
-    this.#sorted = null;
-    return 1;
+  #intern(facts: SharedFacts): SharedFacts {
+    const text = JSON.stringify(facts);
+    const known = this.#interned.get(text);
+    if (known !== undefined) return known;
+    // Those in use live on in their blocks.
+    if (this.#interned.size >= MOST_INTERNED) this.#interned.clear();
+    this.#interned.set(text, facts);
+    return facts;
   }
-}
 
-interface FoundFile {
-  readonly path: string;
-  /** Null for a file that vanished before its footer was read. */
-  readonly known: KnownFile | null;
-}
-
-function knownFile(scanned: ScannedFile, reply: FooterReply | undefined, readMs: number): FoundFile {
-  const { path, otherDevice } = scanned;
-  if (reply === undefined || reply.kind === "gone") return { path, known: null };
-  const stamp = reply.stamp === null || reply.stamp.inode === "" ? scanned.stamp : reply.stamp;
-  const { sizeBytes, mtimeNs, inode } = stamp;
-  const facts = { path, sizeBytes, mtimeNs, inode, otherDevice, changedMs: changedMs(stamp, readMs) };
-  // A file that was written to during the read is read again, whatever its times say.
-  const racy = reply.kind === "changed" || isRacy(stamp, readMs);
-  return { path, known: { file: dataFile(facts, reply), stamp, racy } };
-}
-
-type Facts = Omit<Extract<DataFile, { kind: "unreadable" }>["file"], "reason" | "detail">;
-
-function dataFile(facts: Facts, reply: Exclude<FooterReply, { readonly kind: "gone" }>): DataFile {
-  switch (reply.kind) {
-    case "footer": {
-      const { aids, largestRowGroupRows, ...stats } = reply.facts;
-      return { kind: "readable", stats: { ...facts, ...stats } };
-    }
-    case "changed":
-      return unreadable(facts, "quarantined", "changed while being read");
-    default:
-      return unreadable(facts, reply.kind, reply.detail);
+  /** Null where nothing is known that would be worth keeping. */
+  #image(): InventoryImage | null {
+    if (this.rootMissing) return null;
+    this.#isShared = true;
+    return { directories: this.#directories, classes: this.schemaClasses };
   }
 }
 
-function unreadable(facts: Facts, reason: "quarantined" | "unsupported", detail: string): DataFile {
-  return { kind: "unreadable", file: { ...facts, reason, detail } };
+/** What an earlier process knew, summed up by the bound of that moment. */
+interface Loaded {
+  readonly directories: ReadonlyMap<string, FileBlock>;
+  readonly classes: ReadonlyMap<string, SchemaClass>;
+  readonly smallFileBound: number;
 }
 
-function sameFile(a: DataFile, b: DataFile): boolean {
-  return a === b || JSON.stringify(a) === JSON.stringify(b);
+/** What a reconcile has found, ready to be shown. */
+interface Prepared {
+  readonly scan: DatasetScan;
+  readonly gone: readonly string[];
+  readonly blocks: readonly FileBlock[];
+  readonly classes: ReadonlyMap<string, SchemaClass>;
+  readonly tally: ChangeTally;
+  /** By which the blocks' sums were counted. */
+  readonly smallFileBound: number;
+  /** Whether a snapshot does not have all of this. */
+  readonly unsaved: boolean;
+}
+
+/** A directory that was listed twice is taken as it was seen last. */
+function listedOnce(scan: DatasetScan): readonly ScannedDirectory[] {
+  const listed = scan.directories.filter(({ kind }) => kind !== "gone");
+  return [...new Map(listed.map((directory) => [directory.path, directory])).values()];
 }
 
 /** An Iceberg table's own directory is the one above its `metadata`. */

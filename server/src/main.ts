@@ -12,13 +12,17 @@ import { runCli } from "./cli/program.ts";
 import { linkInProcess } from "./cli-link.ts";
 import { serveConnection } from "./connection.ts";
 import { Daemon } from "./daemon.ts";
+import { createDatasetHistory } from "./dataset-history.ts";
 import { createDuckdbEngine } from "./engines/duckdb.ts";
 import { errno, nodeFs } from "./fs.ts";
 import { createInventory } from "./inventory.ts";
 import { createInventoryPool } from "./inventory-pool.ts";
+import { createSnapshotStore } from "./inventory-snapshot.ts";
 import { createOpenWriters } from "./open-writers.ts";
+import { createPolicyWatch, POLICY_POLL_MS } from "./policy-watch.ts";
 import { hostProcesses, isAlive } from "./processes.ts";
-import { createChokidarWatcher } from "./watchers/chokidar.ts";
+import { createUserSettings } from "./user-settings.ts";
+import { createThreadedWatcher } from "./watchers/threaded.ts";
 
 const DEFAULT_MEMORY_BYTES = 2 ** 30;
 const DEADLINE_MS = 60 * 60_000;
@@ -32,6 +36,10 @@ function entry(name: string): URL {
 
 function createDaemon(): Daemon {
   const pool = createInventoryPool({ workerEntry: entry("inventory-worker") });
+  const cache = userFolder("XDG_CACHE_HOME", ".cache");
+  const snapshots = cache === null ? null : createSnapshotStore(join(cache, "inventories"), () => Date.now());
+  const folder = userFolder("XDG_STATE_HOME", ".local/state");
+  const user = createUserSettings(process.env, homeFolder());
   return new Daemon({
     ports: {
       fs: nodeFs,
@@ -40,25 +48,32 @@ function createDaemon(): Daemon {
       now: () => Date.now(),
       clock: () => performance.now(),
       sleep: (ms) => delay(ms),
-      stateFolder: stateFolder(),
+      stateFolder: folder,
+      user,
       randomHex: (bytes) => randomBytes(bytes).toString("hex"),
     },
     engine: createDuckdbEngine({ childEntry: entry("duckdb-child"), nodePath: process.execPath }),
-    watcher: createChokidarWatcher({ workerEntry: entry("watch-worker") }),
-    createInventory: (root, smallFileBytes) =>
-      createInventory({ root, pool, smallFileBytes, now: () => Date.now() }),
+    watcher: createThreadedWatcher({ workerEntry: entry("watch-worker") }),
+    createInventory: (options) => createInventory({ ...options, pool, snapshots, now: () => Date.now() }),
+    createHistory: (root) => createDatasetHistory({ folder, root, now: () => Date.now() }),
+    policyWatch: createPolicyWatch({ fs: nodeFs, configFolder: user.configFolder, everyMs: POLICY_POLL_MS }),
     createChecker: (deadlineMs) => createChecker(entry("checker-worker"), deadlineMs),
     defaults: { memoryBytes: DEFAULT_MEMORY_BYTES, threads: availableParallelism(), deadlineMs: DEADLINE_MS },
     version: packageJson.version,
   });
 }
 
-/** `$XDG_STATE_HOME/tamp`; null for a user without a home. */
-function stateFolder(): string | null {
-  const { XDG_STATE_HOME: given = "" } = process.env;
+/** `$XDG_STATE_HOME/tamp` and the like, in the user's home where it is not set; null for a user without one. */
+function userFolder(variable: "XDG_CACHE_HOME" | "XDG_STATE_HOME", below: string): string | null {
+  const { [variable]: given = "" } = process.env;
   if (isAbsolute(given)) return join(given, "tamp");
+  const home = homeFolder();
+  return home === null ? null : join(home, below, "tamp");
+}
+
+function homeFolder(): string | null {
   try {
-    return join(homedir(), ".local", "state", "tamp");
+    return homedir();
   } catch {
     return null;
   }

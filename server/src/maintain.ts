@@ -7,6 +7,7 @@ import { refuseHeldAbove, refuseHeldBelow } from "./neighbours.ts";
 import type { OpenWriters } from "./open-writers.ts";
 import type { Processes } from "./processes.ts";
 import { type RecoveredGroup, type RecoveryContext, recoverGroups } from "./recover.ts";
+import type { UserSettings } from "./user-settings.ts";
 import { locateWorkspace, ownLocks, prepareWorkspace, recordWorkspace, type Workspace } from "./workspace.ts";
 
 /** What the composition root lends to everything that changes a dataset. */
@@ -21,6 +22,7 @@ export interface Ports {
   readonly sleep: (ms: number) => Promise<void>;
   /** Absolute folder in which a user's programs keep what lasts; null where there is none. */
   readonly stateFolder: string | null;
+  readonly user: UserSettings;
   /** `bytes` random bytes in hex. */
   readonly randomHex: (bytes: number) => string;
 }

@@ -1,38 +1,52 @@
 import {
-  addFile,
-  createTotals,
-  type DataFile,
-  dueRuns,
   type Health,
   judgeHealth,
-  type PartitionFilter,
   type Plan,
   type Policy,
   type PolicyInput,
-  parsePartitionFilter,
   resolvePolicy,
 } from "@tamp/core";
+import { arrivedBytes } from "./arrivals.ts";
+import { ChangeTeller } from "./change-teller.ts";
+import type { DatasetHistory } from "./dataset-history.ts";
+import { type DatasetPolicy, loadDatasetPolicy } from "./dataset-policy.ts";
+import { parseFilters, presentStats, refuseUnmatched } from "./dataset-stats.ts";
+import { DatasetWatch } from "./dataset-watch.ts";
 import type { Engine } from "./engine.ts";
 import { TampError } from "./errors.ts";
-import type { Inventory, InventoryChange } from "./inventory.ts";
-import { JudgeTimer } from "./judge-timer.ts";
-import { maintain, type Ports } from "./maintain.ts";
-import { makePlan, planIdOf } from "./planning.ts";
-import { filterFiles, presentHistogram, presentPartitions, presentRecovered } from "./present.ts";
-import type { DatasetStats, DatasetSummary, WireWatchState } from "./protocol.ts";
-import { type RecoveredGroup, touchedBy } from "./recover.ts";
+import type { Changes, Inventory, InventoryChange, InventoryView } from "./inventory.ts";
+import { Judge, type Judgement } from "./judge.ts";
+import type { Ports } from "./maintain.ts";
+import { PastRuns } from "./past-runs.ts";
+import { hashPlan, makePlan } from "./planning.ts";
+import type { PolicyWatch } from "./policy-watch.ts";
+import { presentRecovered } from "./present.ts";
+import type { DatasetStats, DatasetSummary } from "./protocol.ts";
+import { touchedBy } from "./recover.ts";
 import { createRunQueue, type RunQueue } from "./run-queue.ts";
-import { learnedRatio, listRuns, type RunFacts } from "./runs.ts";
-import type { Watch, WatchEvents, Watcher } from "./watcher.ts";
-import { locateWorkspace } from "./workspace.ts";
+import { type CrossingAction, Thresholds } from "./thresholds.ts";
+import type { Watcher } from "./watcher.ts";
 
 export interface DatasetDeps {
   readonly ports: Ports;
   readonly engine: Engine;
   readonly watcher: Watcher;
-  readonly createInventory: (root: string, smallFileBytes: number) => Inventory;
+  readonly policyWatch: PolicyWatch;
+  readonly createInventory: (options: {
+    readonly root: string;
+    readonly smallFileBytes: number;
+    /** Generations begin here. */
+    readonly firstGeneration: number;
+  }) => Inventory;
+  readonly createHistory: (root: string) => DatasetHistory;
+}
+
+/** What a dataset tells, and what it asks for. */
+export interface DatasetEvents {
   readonly onChanged: (dataset: OpenDataset, change: InventoryChange) => void;
-  readonly onCrossed: (dataset: OpenDataset, made: MadePlan) => void;
+  readonly onCrossed: (dataset: OpenDataset, made: MadePlan, action: CrossingAction) => void;
+  /** Runs a plan that nobody asked for; gives why it was not published whole, or null. */
+  readonly onExecute: (dataset: OpenDataset, made: MadePlan) => Promise<string | null>;
 }
 
 export interface MadePlan {
@@ -42,87 +56,136 @@ export interface MadePlan {
   readonly health: Health;
 }
 
-export interface DatasetOptions {
-  readonly root: string;
+/** What a client asks for. */
+export interface DatasetRequest {
   readonly workspace: string | null;
-  readonly policyInput: PolicyInput;
+  readonly policy: PolicyInput;
+  /** Execute what the policy wants executed. */
+  readonly automate: boolean;
 }
 
-/** Told when nothing but the judgement has changed. */
-const NO_CHANGE = { added: 0, changed: 0, removed: 0 };
-/** A crossed threshold is told again once this much worse. */
-const WORSE_FACTOR = 1.5;
-/** The whole dataset is compared with the disk at least this often while it is watched. */
-const RECONCILE_MS = 5 * 60_000;
+export interface PlanOptions {
+  /** Beside the dataset's own. */
+  readonly policyInput?: PolicyInput;
+  /** False: the plan only counts what it skips. */
+  readonly listSkipped?: boolean;
+}
 
 /** One dataset that the daemon serves: its inventory, its policy, and what is known of its health. */
 export class OpenDataset {
   readonly root: string;
-  workspace: string | null;
-  private policyInput: PolicyInput;
-  private policy: Policy;
-  private readonly inventory: Inventory;
+  readonly history: DatasetHistory;
   private readonly deps: DatasetDeps;
+  private readonly events: DatasetEvents;
+  private readonly inventory: Inventory;
   private readonly queue: RunQueue;
-  private readonly judgeTimer: JudgeTimer;
-  private watch: Promise<Watch> | null = null;
+  private readonly pastRuns: PastRuns;
+  private readonly judging: Judge;
+  private readonly thresholds: Thresholds;
+  private readonly teller: ChangeTeller;
+  private readonly watch: DatasetWatch;
+  private request: DatasetRequest;
+  /** What is asked for and what policy files say, as one; null until these were read. */
+  private loaded: DatasetPolicy | null = null;
+  private policy: Policy;
+  /** Why what policy files say now cannot be followed. */
+  private policyProblem: string | null = null;
+  private policyWatch: Promise<() => void> | null = null;
   private disposed = false;
   /** A hint that came while a run was under way, and was not followed then. */
   private missedHint = false;
-  private watchState: WireWatchState = { kind: "off" };
-  private runs: readonly RunFacts[] = [];
-  private recovered: readonly RecoveredGroup[] = [];
-  private latest: MadePlan | null = null;
-  private reconcileTimer: NodeJS.Timeout | null = null;
-  /** Files to rewrite when the threshold was told last; 0 while it is not crossed. */
-  private told = 0;
 
-  constructor(options: DatasetOptions, deps: DatasetDeps) {
-    this.root = options.root;
-    this.workspace = options.workspace;
-    this.policyInput = options.policyInput;
-    this.policy = policyOf(options.policyInput);
+  constructor(
+    place: { readonly root: string; readonly firstGeneration: number },
+    request: DatasetRequest,
+    deps: DatasetDeps,
+    events: DatasetEvents,
+  ) {
+    const { root } = place;
+    const { clock, now } = deps.ports;
+    this.root = root;
     this.deps = deps;
-    this.inventory = deps.createInventory(this.root, this.policy.smallFileBytes);
-    const { clock } = deps.ports;
+    this.events = events;
+    this.request = request;
+    this.policy = policyOf(request.policy);
+    this.inventory = deps.createInventory({ ...place, smallFileBytes: this.policy.smallFileBytes });
+    this.history = deps.createHistory(root);
+    this.pastRuns = new PastRuns(deps.ports);
     this.queue = createRunQueue({
-      root: this.root,
+      root,
       clock,
-      onDone: () => this.learn(),
+      onDone: () => this.pastRuns.learn(this),
       onNext: () => {
         if (this.missedHint) this.refreshSoon(null);
+        else this.judgeSoon();
       },
     });
-    const forget = (): void => {
-      this.latest = null;
-    };
-    this.judgeTimer = new JudgeTimer({
+    this.teller = new ChangeTeller({
       clock,
-      onChanged: () => void this.judge().catch(forget),
-      onSettled: () => void this.judgeOnce().catch(forget),
+      tell: (tally) => events.onChanged(this, { ...tally, generation: this.inventory.generation }),
+    });
+    this.watch = new DatasetWatch({
+      root,
+      watcher: deps.watcher,
+      clock,
+      compare: (directories) => this.refreshSoon(directories),
+      onState: () => this.teller.add(),
+    });
+    this.judging = new Judge({
+      clock,
+      now,
+      settleMs: () => this.policy.settleMs,
+      plan: () => this.makeJudgement(),
+      onJudged: (latest, before) => this.onJudged(latest, before),
+    });
+    this.thresholds = new Thresholds({
+      now,
+      policy: () => this.thresholdPolicy(),
+      runs: () => this.pastRuns.list(),
+      isRunning: () => this.running,
+      onCrossed: (action) => void this.tellCrossing(action),
+      execute: (maxBytes) => this.execute(maxBytes),
+      onState: () => this.teller.add(),
+      onDue: () => this.judgeSoon(),
     });
   }
 
-  /** Reads the disk; after this the dataset answers. */
+  /** Reads policy files and the disk; after this the dataset answers. */
   async start(watch: boolean): Promise<void> {
+    this.policyWatch ??= this.deps.policyWatch.watch(this.root, () => this.onPolicyFiles());
+    await this.policyWatch;
+    await this.loadPolicy();
+    // What changes once it is watched is hinted at; what changed before, the comparison finds.
+    if (watch) await this.watch.start();
     await this.refresh();
-    await this.learn();
-    if (!watch || this.watch !== null || this.disposed) return;
-    this.watch = this.startWatching();
-    await this.watch;
-    await this.refresh();
-    this.judgeWhenSettled();
+    await this.pastRuns.learn(this);
+    if (this.watch.isOn) this.judging.watch();
   }
 
-  /** Another policy is another judgement: what was told by the old one is told anew. */
-  setPolicy(input: PolicyInput): void {
-    const policy = policyOf(input);
-    if (JSON.stringify(policy) === JSON.stringify(this.policy)) return;
-    this.policy = policy;
-    this.policyInput = input;
-    this.latest = null;
-    this.told = 0;
-    this.inventory.recount(policy.smallFileBytes);
+  /** Another request takes the place of the one that the dataset was opened with. */
+  ask(request: DatasetRequest): void {
+    policyOf(request.policy);
+    this.request = request;
+  }
+
+  /** Where runs stage and keep; null for the folder beside the root. */
+  get workspace(): string | null {
+    return this.request.workspace ?? this.loaded?.workspace ?? null;
+  }
+
+  /** What policy files and the client say; null until they were read. */
+  get datasetPolicy(): DatasetPolicy | null {
+    return this.loaded;
+  }
+
+  get clientPolicy(): PolicyInput {
+    return this.request.policy;
+  }
+
+  /** Into the history, with what the dataset has become. */
+  async recordRun(run: Parameters<DatasetHistory["recordRun"]>[0]): Promise<void> {
+    await this.history.recordRun(run);
+    await this.judge().catch(() => this.judging.forget());
   }
 
   /** Compares with the disk, wholly or in some directories; `ownPaths` are files that our own run touched. */
@@ -130,155 +193,98 @@ export class OpenDataset {
     directories: readonly string[] | null = null,
     ownPaths: readonly string[] = [],
   ): Promise<void> {
-    const change = await this.inventory.reconcile(directories, new Set(ownPaths));
-    if (change.added + change.changed + change.removed === 0 || this.disposed) return;
+    const before = this.inventory.view();
+    const change = await this.compare(directories, ownPaths);
+    const files = change.added + change.changed + change.removed;
+    if (files === 0 || this.disposed) return;
+    this.history.arrived(arrivedBytes(this.inventory, before, ownPaths));
     // Nobody shall be told of a health that was never judged.
-    if (this.latest === null) await this.judge();
-    this.deps.onChanged(this, change);
-    this.scheduleJudging();
-  }
-
-  /** What earlier runs tell: how files shrink, what is kept for undo, what was interrupted. */
-  private async learn(): Promise<void> {
-    try {
-      const { ports } = this.deps;
-      this.runs = await listRuns(ports, await locateWorkspace(ports.fs, this.root, this.workspace));
-    } catch (error) {
-      if (!(error instanceof TampError)) throw error;
-    }
-  }
-
-  private get interruptedGroups(): number {
-    return this.runs.reduce((sum, run) => sum + run.interruptedGroups, 0);
+    if (this.judging.latest === null) await this.judge();
+    this.teller.add(change);
+    if (this.judging.latest?.generation !== this.inventory.generation) this.judging.note(files);
   }
 
   /** Deals with what an interrupted run left, where nobody else is at work on the dataset: that one will. */
   async recover(): Promise<void> {
-    if (this.interruptedGroups === 0) return;
-    const { ports } = this.deps;
-    const { root, workspace } = this;
-    try {
-      this.recovered = await this.exclusively(() =>
-        maintain({ ports, root, workspace }, async (held) => held.recovered),
-      );
-    } catch (error) {
-      if (!(error instanceof TampError)) throw error;
-      return;
-    }
-    await this.learn();
-    await this.refresh(null, touchedBy(this.recovered));
+    if (this.pastRuns.interruptedGroups === 0) return;
+    const recovered = await this.exclusively(() => this.pastRuns.recover(this));
+    if (!recovered) return;
+    await this.pastRuns.learn(this);
+    await this.refresh(null, touchedBy(this.pastRuns.recovered));
   }
 
   /** Originals of earlier runs that a run of this policy deletes before it begins. */
-  dueBytes({ retentionMs, maxRetainedBytes }: Policy, incomingBytes: number): number {
-    const retained = this.runs
-      .filter((run) => run.retainedBytes > 0)
-      .map(({ runId, retainedBytes, stateSince }) => ({
-        runId,
-        retainedBytes,
-        sinceMs: Date.parse(stateSince),
-      }))
-      .reverse();
-    const retention = { retentionMs, maxRetainedBytes };
-    const due = dueRuns({
-      runs: retained,
-      retention,
-      nowMs: this.deps.ports.now(),
-      incomingBytes,
-      keepNewest: true,
-    });
-    return due.reduce((sum, run) => sum + run.retainedBytes, 0);
+  dueBytes(policy: Policy, incomingBytes: number): number {
+    return this.pastRuns.dueBytes(policy, incomingBytes);
   }
 
-  async makePlan(filterTexts: readonly string[], policyInput: PolicyInput = {}): Promise<MadePlan> {
-    const filters = filterTexts.map(parseFilter);
-    const policy =
-      Object.keys(policyInput).length === 0 ? this.policy : policyOf({ ...this.policyInput, ...policyInput });
-    if (filters.length > 0) this.filtered(filters);
-    const { inventory, deps } = this;
-    const plan = makePlan({
-      files: inventory.files(),
+  async makePlan(filterTexts: readonly string[], options: PlanOptions = {}): Promise<MadePlan> {
+    const filters = parseFilters(filterTexts);
+    const { inventory, deps, loaded } = this;
+    const own = loaded?.input ?? this.request.policy;
+    refuseUnmatched(this.root, inventory, filters);
+    const view = inventory.view();
+    const plan = await makePlan({
+      partitions: { [Symbol.iterator]: () => view.partitions()[Symbol.iterator]() },
       classes: inventory.schemaClasses,
-      policy,
+      policy: policyOf({ ...own, ...options.policyInput }),
       filters,
+      isExcluded: loaded?.isExcluded ?? (() => false),
       engine: deps.engine,
       nowMs: deps.ports.now(),
-      learnedRatio: learnedRatio(this.runs),
+      learnedRatio: this.pastRuns.learnedRatio,
       refusal: this.refusal(),
+      listSkipped: options.listSkipped ?? true,
     });
-    return { plan, planId: planIdOf(plan), generation: inventory.generation, health: judgeHealth(plan) };
+    const planId = await hashPlan(plan);
+    return { plan, planId, generation: view.generation, health: judgeHealth(plan) };
   }
 
-  stats(filterTexts: readonly string[], made: MadePlan): DatasetStats {
-    const filters = filterTexts.map(parseFilter);
-    const files = this.filtered(filters);
-    const totals = createTotals(this.policy.smallFileBytes);
-    for (const file of files) addFile(totals, file);
+  stats(filterTexts: readonly string[], { plan, health }: MadePlan): DatasetStats {
+    const filters = parseFilters(filterTexts);
+    refuseUnmatched(this.root, this.inventory, filters);
+    const unsettledCount = plan.skippedByReason.unsettled ?? 0;
     return {
       dataset: this.root,
-      generation: this.inventory.generation,
-      fileCount: totals.fileCount,
-      totalBytes: totals.totalBytes,
-      totalRows: totals.totalRows,
-      partitionCount: totals.partitions.size,
-      rowGroupCount: totals.rowGroupCount,
-      smallFileCount: totals.smallFileCount,
-      smallFileBytes: totals.smallFileBytes,
-      schemaClassCount: totals.schemaClasses.size,
-      uncompressedBytes: totals.uncompressedBytes,
-      quarantinedCount: totals.unreadableCount,
-      unsettledCount: unsettledCount(made.plan),
-      codecs: Object.fromEntries([...totals.codecs].sort()),
-      sizeHistogram: presentHistogram(totals),
-      partitions: presentPartitions(files, this.policy.smallFileBytes),
-      health: made.health,
-      watch: this.watchState,
+      ...presentStats(this.inventory.view(), filters),
+      unsettledCount,
+      health,
+      watch: this.watch.present(),
       warnings: this.warnings(),
     };
   }
 
   summary(): DatasetSummary {
-    const { totals, generation } = this.inventory;
-    const state = this.inventory.rootMissing ? "missing" : totals.fileCount === 0 ? "empty" : "ready";
+    const { totals, generation, rootMissing } = this.inventory;
+    const { settleMs } = this.policy;
     return {
       dataset: this.root,
-      state,
+      state: rootMissing ? "missing" : totals.fileCount === 0 ? "empty" : "ready",
       generation,
       fileCount: totals.fileCount,
       totalBytes: totals.totalBytes,
+      totalRows: totals.totalRows,
       smallFileCount: totals.smallFileCount,
-      health: this.latest?.health ?? { score: 100, reasons: [] },
-      watch: this.watchState,
+      unsettledCount: this.inventory.view().countChangedSince(this.deps.ports.now() - settleMs),
+      quarantinedCount: totals.unreadableCount,
+      health: this.judging.latest?.health ?? { score: 100, reasons: [] },
+      watch: this.watch.present(),
+      automation: this.thresholds.present(),
       running: this.running,
-      interruptedGroups: this.interruptedGroups,
-      recovered: this.recovered.map(presentRecovered),
+      interruptedGroups: this.pastRuns.interruptedGroups,
+      recovered: this.pastRuns.recovered.map(presentRecovered),
       warnings: this.warnings(),
     };
   }
 
   /** Without a watch nothing judges by itself. */
   async judgeIfStale(): Promise<void> {
-    if (this.latest?.generation !== this.inventory.generation) await this.judge();
+    if (this.judging.latest?.generation !== this.inventory.generation) await this.judge();
   }
 
   /** The health behind `summary`, up to date with the inventory. */
   async judge(): Promise<void> {
-    await this.judgeOnce();
-    this.judgeWhenSettled();
-  }
-
-  private async judgeOnce(): Promise<void> {
-    if (this.inventory.rootMissing || this.disposed) return;
-    const made = await this.makePlan([]);
-    const before = this.latest?.health.score;
-    this.latest = made;
-    if (before !== undefined && before !== made.health.score)
-      this.deps.onChanged(this, { ...NO_CHANGE, generation: made.generation });
-    const files = made.plan.kind === "planned" ? made.plan.stats.compactedFileCount : 0;
-    if (files === 0) this.told = 0;
-    if (files === 0 || this.running || (this.told > 0 && files < this.told * WORSE_FACTOR)) return;
-    this.told = files;
-    this.deps.onCrossed(this, made);
+    if (!this.inventory.rootMissing && !this.disposed) await this.judging.judge();
   }
 
   /** Why no plan may be made or executed here, or null. */
@@ -303,8 +309,18 @@ export class OpenDataset {
     return this.queue.running;
   }
 
-  files(): readonly DataFile[] {
-    return this.inventory.files();
+  get generation(): number {
+    return this.inventory.generation;
+  }
+
+  /** The files as they are known now. */
+  view(): InventoryView {
+    return this.inventory.view();
+  }
+
+  /** What a copy of that generation lacks; `fresh`: all of it must be copied anew. */
+  changesSince(generation: number): Changes {
+    return this.inventory.changesSince(generation);
   }
 
   schemaClasses(): Inventory["schemaClasses"] {
@@ -321,80 +337,137 @@ export class OpenDataset {
 
   async dispose(): Promise<void> {
     this.disposed = true;
-    this.judgeTimer.dispose();
-    if (this.reconcileTimer !== null) clearInterval(this.reconcileTimer);
-    await (await this.watch?.catch(() => null))?.dispose();
+    this.judging.dispose();
+    this.thresholds.dispose();
+    this.teller.dispose();
+    (await this.policyWatch)?.();
+    await this.watch.dispose();
+    await this.history.flush();
     await this.inventory.dispose();
   }
 
-  private filtered(filters: readonly PartitionFilter[]): readonly DataFile[] {
-    const all = this.inventory.files();
-    const files = filterFiles(all, filters);
-    if (filters.length === 0 || files.length > 0) return files;
-    const have = [...this.inventory.totals.partitions.keys()].sort().slice(0, 10);
-    throw new TampError(
-      "NoMatchingFiles",
-      `no data file of ${this.root} matches ${filters.map((filter) => filter.text).join(" or ")}`,
-      {
-        hint:
-          have.length > 0
-            ? `partitions there are: ${have.map((key) => key || "(root)").join(", ")}`
-            : "the dataset is empty",
-      },
-    );
+  /** Another policy is another judgement: what was told by the old one is told anew. */
+  private async loadPolicy(): Promise<void> {
+    const { fs, user } = this.deps.ports;
+    const { root, loaded: previous } = this;
+    const loaded = await loadDatasetPolicy({ fs, user, root, client: this.request.policy, previous });
+    const policy = policyOf(loaded.input);
+    this.loaded = loaded;
+    this.policyProblem = null;
+    if (JSON.stringify(policy) === JSON.stringify(this.policy)) return;
+    this.policy = policy;
+    this.judging.forget();
+    this.thresholds.forget();
+    this.inventory.recount(policy.smallFileBytes);
+  }
+
+  private async onPolicyFiles(): Promise<void> {
+    try {
+      await this.loadPolicy();
+    } catch (error) {
+      // Sound in itself, but not together with what the client asked for.
+      this.policyProblem = `the policy was not reloaded, and nothing is executed: ${textOf(error)}`;
+    }
+    await this.judge().catch(() => this.judging.forget());
+    this.teller.add();
+  }
+
+  private async makeJudgement(): Promise<Judgement> {
+    const { plan, generation, health } = await this.makePlan([], { listSkipped: false });
+    const { crossings, stats, skippedByReason, nextDueMs } = plan;
+    const refused = plan.kind === "refused";
+    return {
+      generation,
+      health,
+      crossings: refused ? [] : crossings,
+      bytesToRewrite: refused ? 0 : stats.rewrittenBytes,
+      unsettledCount: skippedByReason.unsettled ?? 0,
+      nextDueMs,
+    };
+  }
+
+  private onJudged(latest: Judgement, before: Judgement | null): void {
+    const { totals } = this.inventory;
+    const changed =
+      before !== null &&
+      (before.health.score !== latest.health.score || before.unsettledCount !== latest.unsettledCount);
+    if (changed) this.teller.add();
+    if (this.isWorthRecording) {
+      void this.history.record({
+        files: totals.fileCount,
+        bytes: totals.totalBytes,
+        rows: totals.totalRows,
+        smallFiles: totals.smallFileCount,
+        score: latest.health.score,
+      });
+    }
+    this.thresholds.judged(latest);
+  }
+
+  /** A root that is away for a while is no empty dataset, and thresholds of one command are not the dataset's. */
+  private get isWorthRecording(): boolean {
+    const isUsual = this.watch.isOn || Object.keys(this.request.policy).length === 0;
+    return isUsual && !this.inventory.rootMissing;
+  }
+
+  private judgeSoon(): void {
+    // A dataset that cannot be judged now is judged after its next change, or when it is asked for.
+    this.judge().catch(() => this.judging.forget());
+  }
+
+  private thresholdPolicy(): Pick<DatasetPolicy, "onThreshold" | "quietHours" | "dailyBudgetBytes"> {
+    const { onThreshold = "notify", quietHours = [], dailyBudgetBytes = null } = this.loaded ?? {};
+    const isHeldBack = onThreshold === "execute" && (!this.request.automate || this.policyProblem !== null);
+    return { onThreshold: isHeldBack ? "notify" : onThreshold, quietHours, dailyBudgetBytes };
+  }
+
+  private async tellCrossing(action: CrossingAction): Promise<void> {
+    const made = await this.makePlan([]).catch(() => null);
+    if (made?.plan.kind === "planned" && !this.disposed) this.events.onCrossed(this, made, action);
+  }
+
+  private async execute(maxBytes: number | null): Promise<string | null> {
+    const { maxRunBytes } = this.policy;
+    const most = Math.min(maxBytes ?? Number.POSITIVE_INFINITY, maxRunBytes ?? Number.POSITIVE_INFINITY);
+    const policyInput = Number.isFinite(most) ? { maxRunBytes: most } : {};
+    const made = await this.makePlan([], { policyInput });
+    if (made.plan.kind === "planned") return this.events.onExecute(this, made);
+    return made.plan.crossings.length > 0 ? "no group fits what may be rewritten today or in one run" : null;
   }
 
   private warnings(): readonly string[] {
     const foreign = this.inventory.foreign.map(refusalText);
-    const groups = this.interruptedGroups;
+    const groups = this.pastRuns.interruptedGroups;
     const waiting =
       groups === 1 ? "1 group of an interrupted run waits" : `${groups} groups of interrupted runs wait`;
     const interrupted = groups === 0 ? [] : [`${waiting} for \`tamp recover ${this.root}\``];
-    return [...foreign, ...interrupted, ...this.inventory.warnings];
+    const history = this.history.warning === null ? [] : [this.history.warning];
+    const policy = this.policyProblem === null ? (this.loaded?.warnings ?? []) : [this.policyProblem];
+    return [...foreign, ...interrupted, ...policy, ...history, ...this.inventory.warnings];
   }
 
-  private async startWatching(): Promise<Watch> {
-    const events: WatchEvents = {
-      onHint: (directories) => this.refreshSoon(directories),
-      onOverflow: () => this.refreshSoon(null),
-      onState: (state) => {
-        this.watchState = state;
-      },
-    };
-    this.watchState = { kind: "watching" };
-    // Also judges again: files grow old enough without an event.
-    this.reconcileTimer = setInterval(() => {
-      this.refreshSoon(null);
-      this.scheduleJudging();
-    }, RECONCILE_MS);
-    this.reconcileTimer.unref();
-    return this.deps.watcher.watch(this.root, events);
-  }
-
-  /** A failed comparison is a warning of the next summary, never the end of the daemon. */
-  private refreshSoon(directories: readonly string[] | null): void {
+  /** A failed comparison is a state of the next summary, never the end of the daemon. */
+  private async refreshSoon(directories: readonly string[] | null): Promise<void> {
     // What is seen half-way through a swap would be told; the end of the run looks at everything.
     this.missedHint = this.running;
     if (this.running || this.disposed) return;
-    this.refresh(directories).catch((error: unknown) => {
-      this.watchState = { kind: "degraded", reason: String(error), remedy: "the next scan tries again" };
-    });
+    await this.refresh(directories).catch(() => {});
   }
 
-  private scheduleJudging(): void {
-    if (this.watch === null || this.disposed) return;
-    this.judgeTimer.afterChange(this.policy.settleMs);
+  private async compare(
+    directories: readonly string[] | null,
+    ownPaths: readonly string[],
+  ): Promise<InventoryChange> {
+    try {
+      const change = await this.inventory.reconcile(directories, new Set(ownPaths));
+      // What was missed in a part, the whole makes up for.
+      if (directories === null) this.watch.compared();
+      return change;
+    } catch (error) {
+      this.watch.failed(error);
+      throw error;
+    }
   }
-
-  /** Files come of age without an event. One look is enough: what is still too young has changed, or is dated ahead. */
-  private judgeWhenSettled(): void {
-    if (this.watch === null || this.disposed || this.latest === null) return;
-    if (unsettledCount(this.latest.plan) > 0) this.judgeTimer.afterSettling(this.policy.settleMs);
-  }
-}
-
-function unsettledCount(plan: Plan): number {
-  return plan.skipped.filter((file) => file.reason === "unsettled").length;
 }
 
 export function policyOf(input: PolicyInput): Policy {
@@ -406,12 +479,8 @@ export function policyOf(input: PolicyInput): Policy {
   });
 }
 
-function parseFilter(text: string): PartitionFilter {
-  const filter = parsePartitionFilter(text);
-  if (filter !== null) return filter;
-  throw new TampError("InvalidFilter", `${JSON.stringify(text)} is not a partition filter`, {
-    hint: "write whole components from the root, e.g. year=2024/month=1",
-  });
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function refusalText({ directory, format }: { readonly directory: string; readonly format: string }): string {

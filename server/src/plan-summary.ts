@@ -1,8 +1,7 @@
-import type { Plan } from "@tamp/core";
+import type { Crossing, Plan } from "@tamp/core";
 import type { Daemon } from "./daemon.ts";
 import type { MadePlan, OpenDataset } from "./open-dataset.ts";
-import { countReasons } from "./present.ts";
-import type { PlanSummary, WireEstimate } from "./protocol.ts";
+import type { PlanSummary, WireCrossing, WireEstimate } from "./protocol.ts";
 
 /** A plan without its long lists, as the wire shows it. */
 export async function summarize(daemon: Daemon, dataset: OpenDataset, made: MadePlan): Promise<PlanSummary> {
@@ -19,8 +18,8 @@ export async function summarize(daemon: Daemon, dataset: OpenDataset, made: Made
     partitionFilter: plan.partitionFilter,
     stats: { ...plan.stats, plannedGroups: [] },
     groupCount: plan.groups.length,
-    skippedCount: plan.skipped.length,
-    skippedByReason: countReasons(plan),
+    skippedCount: Object.values(plan.skippedByReason).reduce((sum, files) => sum + files, 0),
+    skippedByReason: plan.skippedByReason,
     estimate: await presentEstimate(daemon, dataset, plan),
     benefit: plan.benefit,
     health: made.health,
@@ -44,7 +43,21 @@ export async function presentEstimate(
 }
 
 function whyNothing({ plan }: MadePlan): string {
-  const reasons = Object.entries(countReasons(plan)).filter(([reason]) => reason !== "filtered_out");
+  const reasons = Object.entries(plan.skippedByReason).filter(([reason]) => reason !== "filtered_out");
   if (reasons.length === 0) return "there are no data files";
   return reasons.map(([reason, files]) => `${files} ${reason.replaceAll("_", " ")}`).join(", ");
+}
+
+const MOST_CROSSINGS = 20;
+
+/** The partitions over a threshold that have most files to rewrite. */
+export function worstCrossings({ crossings }: Plan): readonly WireCrossing[] {
+  return [...crossings]
+    .sort((a, b) => b.files - a.files)
+    .slice(0, MOST_CROSSINGS)
+    .map(presentCrossing);
+}
+
+export function presentCrossing({ partition, trigger, files, bytes, limit, value }: Crossing): WireCrossing {
+  return { partition, trigger, files, bytes, limit, value };
 }

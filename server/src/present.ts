@@ -1,26 +1,6 @@
-import {
-  type DataFile,
-  type DatasetTotals,
-  type FileGroup,
-  fileFacts,
-  hiveKeys,
-  matchesFilters,
-  type PartitionFilter,
-  type Plan,
-  type Policy,
-  partitionOf,
-  SIZE_BUCKETS,
-} from "@tamp/core";
+import { type DataFile, type FileGroup, fileFacts, type Policy } from "@tamp/core";
 import { invalid, type ParamReader } from "./check.ts";
-import type {
-  DatasetStats,
-  Page,
-  RunGroup,
-  WireFile,
-  WireGroup,
-  WirePartition,
-  WireRecovered,
-} from "./protocol.ts";
+import type { Page, RunGroup, WireFile, WireGroup, WireRecovered } from "./protocol.ts";
 import type { RecoveredGroup } from "./recover.ts";
 import type { GroupReport } from "./run.ts";
 
@@ -81,33 +61,6 @@ const NO_FOOTER = {
   schemaClass: "",
 } as const;
 
-export function presentHistogram(totals: DatasetTotals): DatasetStats["sizeHistogram"] {
-  return totals.sizeHistogram.map((files, index) => ({ belowBytes: SIZE_BUCKETS[index] ?? null, files }));
-}
-
-const MOST_PARTITIONS = 20;
-
-/** The partitions with most small files first. */
-export function presentPartitions(
-  files: readonly DataFile[],
-  smallFileBytes: number,
-): readonly WirePartition[] {
-  const partitions = new Map<string, { files: number; smallFiles: number; bytes: number }>();
-  for (const file of files) {
-    const { path, sizeBytes } = fileFacts(file);
-    const key = partitionOf(path);
-    const entry = partitions.get(key) ?? { files: 0, smallFiles: 0, bytes: 0 };
-    partitions.set(key, entry);
-    entry.files += 1;
-    entry.bytes += sizeBytes;
-    if (sizeBytes < smallFileBytes) entry.smallFiles += 1;
-  }
-  const order = [...partitions].sort(([a, x], [b, y]) => y.smallFiles - x.smallFiles || (a < b ? -1 : 1));
-  return order
-    .slice(0, MOST_PARTITIONS)
-    .map(([partition, counts]) => ({ partition, keys: hiveKeys(partition), ...counts }));
-}
-
 export function presentRunGroup(group: GroupReport): RunGroup {
   const { partition, kind, reason, inputs, inputBytes, outputs } = group;
   return { partition, kind, inputs, inputBytes, outputs, ...(reason === null ? {} : { reason }) };
@@ -118,17 +71,14 @@ export function presentRecovered(recovered: RecoveredGroup): WireRecovered {
   return { runId, group, action, detail, duplicateWindowMs };
 }
 
-/** `{at_target: 3, unsettled: 1}` */
-export function countReasons(plan: Plan): Readonly<Record<string, number>> {
-  const counts: Record<string, number> = {};
-  for (const { reason } of plan.skipped) counts[reason] = (counts[reason] ?? 0) + 1;
-  return counts;
-}
-
 const MOST_ITEMS = 10_000;
 
 /** One page of a long list. */
-export function pageOf<T, R>(items: readonly T[], params: ParamReader, present: (item: T) => R): Page<R> {
+export function pageOf<T, R>(
+  items: { readonly length: number; slice(start: number, end: number): readonly T[] },
+  params: ParamReader,
+  present: (item: T) => R,
+): Page<R> {
   const offset = params.optionalNumber("offset") ?? 0;
   const limit = params.optionalNumber("limit") ?? 1_000;
   if (limit < 1 || limit > MOST_ITEMS) throw invalid(`limit must be between 1 and ${MOST_ITEMS}`);
@@ -138,12 +88,4 @@ export function pageOf<T, R>(items: readonly T[], params: ParamReader, present: 
     items: items.slice(offset, next).map(present),
     nextOffset: next < items.length ? next : null,
   };
-}
-
-export function filterFiles(
-  files: readonly DataFile[],
-  filters: readonly PartitionFilter[],
-): readonly DataFile[] {
-  if (filters.length === 0) return files;
-  return files.filter((file) => matchesFilters(partitionOf(fileFacts(file).path), filters));
 }

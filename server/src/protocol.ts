@@ -17,6 +17,14 @@ import type {
   WireFile,
 } from "./protocol/datasets.ts";
 import type {
+  ChangesParams,
+  ChangesResult,
+  CheckParams,
+  CheckResult,
+  HistoryParams,
+  HistoryResult,
+} from "./protocol/health.ts";
+import type {
   PurgeParams,
   PurgeResult,
   RecoverResult,
@@ -34,12 +42,21 @@ import type {
   WireGroup,
   WireSkipped,
 } from "./protocol/plans.ts";
+import type {
+  PolicyParams,
+  TrustParams,
+  TrustResult,
+  WireDatasetPolicy,
+  WireTrustedFile,
+} from "./protocol/policy.ts";
 import type { ExecuteParams, RunFinishedParams, RunResult, WorkDoneProgress } from "./protocol/runs.ts";
 
 export type * from "./protocol/datasets.ts";
+export type * from "./protocol/health.ts";
 export type * from "./protocol/history.ts";
 export type * from "./protocol/lifecycle.ts";
 export type * from "./protocol/plans.ts";
+export type * from "./protocol/policy.ts";
 export type * from "./protocol/runs.ts";
 
 export const PROTOCOL_VERSION = 1;
@@ -62,6 +79,12 @@ export interface Requests {
   readonly "tamp/undo": { params: UndoParams; result: UndoResult };
   readonly "tamp/recover": { params: DatasetParams; result: RecoverResult };
   readonly "tamp/purge": { params: PurgeParams; result: PurgeResult };
+  readonly "tamp/dataset/changes": { params: ChangesParams; result: ChangesResult };
+  readonly "tamp/dataset/history": { params: HistoryParams; result: HistoryResult };
+  readonly "tamp/check": { params: CheckParams; result: CheckResult };
+  readonly "tamp/policy": { params: PolicyParams; result: WireDatasetPolicy };
+  readonly "tamp/policy/trust": { params: TrustParams; result: TrustResult };
+  readonly "tamp/policy/trusted": { params: null; result: { readonly files: readonly WireTrustedFile[] } };
 }
 
 export const REQUEST_METHODS = [
@@ -81,6 +104,12 @@ export const REQUEST_METHODS = [
   "tamp/undo",
   "tamp/recover",
   "tamp/purge",
+  "tamp/dataset/changes",
+  "tamp/dataset/history",
+  "tamp/check",
+  "tamp/policy",
+  "tamp/policy/trust",
+  "tamp/policy/trusted",
 ] as const satisfies readonly (keyof Requests)[];
 
 /** Notifications from client to server. */

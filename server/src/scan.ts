@@ -1,8 +1,15 @@
 import { lstatSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { foreignFormat, isDataFileName, isHiddenName } from "@tamp/core";
-import { type Stamp, stampOf } from "./footer.ts";
 import { errno } from "./fs.ts";
+import { type DirectoryFacts, pathIn } from "./inventory-block.ts";
+import {
+  createListingBuilder,
+  type ListingBuilder,
+  ODD_NAME,
+  OTHER_DEVICE,
+  ownBytes,
+} from "./inventory-columns.ts";
 
 export interface ScanRequest {
   /** The dataset root; it may be a link, what is below it not. */
@@ -10,39 +17,34 @@ export interface ScanRequest {
   /** Directories to list, relative to the root; `[""]` with `recursive` is the whole dataset. */
   readonly directories: readonly string[];
   readonly recursive: boolean;
-  /** The scanning clock: a time of modification beyond it is not believed. */
-  readonly nowMs: number;
 }
 
 /** Called with every entry: a walk that goes on is told from one that hangs. */
 type Beat = () => void;
 
-/** A data file as listed. */
-export interface ScannedFile {
-  /** Relative to the root, with `/`. */
-  readonly path: string;
-  readonly stamp: Stamp;
-  readonly changedMs: number;
-  /** A mount lies between the root and this file. */
-  readonly otherDevice: boolean;
-  /** Why this name cannot be handled at all, or null. */
-  readonly unsupported: string | null;
+/** One directory as listed, with the data files in it. */
+export interface ScannedDirectory extends DirectoryFacts {
+  /** `unchanged`: listed, found to be what was known, and its listing dropped. */
+  readonly kind: "listed" | "unchanged" | "gone";
+  /** Names and keys in turn, joined by NUL: sorted by name, and cheap to send however many there are. */
+  readonly subdirectories: string;
+  readonly count: number;
+  readonly listing: Uint8Array<ArrayBuffer>;
 }
 
-/** One directory as listed. `key` is its device and inode. */
-export interface ScannedDirectory {
+/** A sub-directory: its path and its `key`. */
+export interface Located {
   readonly path: string;
-  readonly kind: "listed" | "gone";
   readonly key: string;
-  readonly subdirectories: readonly { readonly path: string; readonly key: string }[];
-  /** The table format or job that owns this directory by its entries, or null. */
-  readonly foreign: string | null;
-  readonly warnings: readonly string[];
 }
 
-export interface ScanPart {
-  readonly directories: readonly ScannedDirectory[];
-  readonly files: readonly ScannedFile[];
+export function subdirectoriesOf({ path, subdirectories }: ScannedDirectory): readonly Located[] {
+  if (subdirectories === "") return [];
+  const fields = subdirectories.split("\0");
+  const found: Located[] = [];
+  for (let at = 0; at + 1 < fields.length; at += 2)
+    found.push({ path: pathIn(path, fields[at] ?? ""), key: fields[at + 1] ?? "" });
+  return found;
 }
 
 /** A directory that a table format or a running job owns: relative to the root, or absolute above it. */
@@ -51,44 +53,48 @@ export interface ForeignHit {
   readonly format: string;
 }
 
-const ENTRIES_PER_PART = 2000;
+/** A part is sent once it has so many directories or so many bytes of listings. */
+const DIRECTORIES_PER_PART = 256;
+const BYTES_PER_PART = 2 ** 19;
 
 /**
  * Blocks: for workers. Lists directories in name order and yields what it found in parts, so that no message is
  * long. Symlinks, hidden names and what is neither file nor directory are passed over; a directory that two
  * mounts show is visited once. What vanishes during the walk is as if it had never been there.
  */
-export function* scan(request: ScanRequest, beat: Beat): Generator<ScanPart> {
-  const rootDevice = statSync(request.root, { bigint: true, throwIfNoEntry: false })?.dev.toString() ?? "";
-  const walk: Walk = { request, beat, rootDevice, visited: new Set(), directories: [], files: [] };
+export function* scan(request: ScanRequest, beat: Beat): Generator<readonly ScannedDirectory[]> {
+  const rootDevice = statSync(request.root, { bigint: true, throwIfNoEntry: false })?.dev ?? null;
+  const walk: Walk = { request, beat, rootDevice, visited: new Set(), builder: createListingBuilder() };
   const pending = [...request.directories].sort().reverse();
+  let part: ScannedDirectory[] = [];
+  let partBytes = 0;
   for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
     const found = listDirectory(walk, path);
     if (found === null) continue;
-    walk.directories.push(found);
-    for (const directory of request.recursive ? found.subdirectories.toReversed() : [])
-      pending.push(directory.path);
-    while (Math.max(walk.files.length, walk.directories.length) >= ENTRIES_PER_PART) {
-      yield { directories: walk.directories.splice(0), files: walk.files.splice(0, ENTRIES_PER_PART) };
-    }
+    part.push(found);
+    partBytes += found.listing.length;
+    if (request.recursive)
+      for (const directory of subdirectoriesOf(found).toReversed()) pending.push(directory.path);
+    if (part.length < DIRECTORIES_PER_PART && partBytes < BYTES_PER_PART) continue;
+    yield part;
+    part = [];
+    partBytes = 0;
   }
-  yield { directories: walk.directories, files: walk.files };
+  yield part;
 }
 
 interface Walk {
   readonly request: ScanRequest;
   readonly beat: Beat;
-  readonly rootDevice: string;
+  readonly rootDevice: bigint | null;
   readonly visited: Set<string>;
-  readonly directories: ScannedDirectory[];
-  readonly files: ScannedFile[];
+  readonly builder: ListingBuilder;
 }
 
 /** Null for a directory that was visited before under another name. */
 function listDirectory(walk: Walk, path: string): ScannedDirectory | null {
   const absolute = absolutePath(walk.request.root, path);
-  const warnings: string[] = [];
-  const listing: Listing = { path, absolute, names: [], subdirectories: [], warnings };
+  const listing: Listing = { path, absolute, data: [], others: [], odd: new Map(), below: [], warnings: [] };
   let key = "";
   try {
     const stat = path === "" ? statSync(absolute, { bigint: true }) : lstatSync(absolute, { bigint: true });
@@ -96,71 +102,75 @@ function listDirectory(walk: Walk, path: string): ScannedDirectory | null {
     key = keyOf(stat);
     if (walk.visited.has(key)) return null;
     walk.visited.add(key);
-    for (const entry of readdirSync(absolute, { withFileTypes: true })) {
-      walk.beat();
-      listing.names.push(entry.name);
-      if (entry.isFile() || entry.isDirectory()) visitEntry(walk, listing, entry.name);
-    }
+    sortNames(listing, readdirSync(absolute));
+    visitEntries(walk, listing);
   } catch (error) {
-    if (isGone(error)) return gone(path);
-    warnings.push(`${path || "the root"} cannot be listed (${errno(error)}): its files are not seen`);
+    if (isGone(error)) {
+      walk.builder.finish();
+      return gone(path);
+    }
+    listing.warnings.push(`${path || "the root"} cannot be listed (${errno(error)}): its files are not seen`);
   }
-  if (listing.names.some((name) => name.includes(REPLACEMENT))) visitInvalidNames(walk, listing);
-  warnings.push(...staleSummaries(listing));
-  const subdirectories = listing.subdirectories.sort((a, b) => (a.path < b.path ? -1 : 1));
-  return { path, kind: "listed", key, subdirectories, foreign: foreignFormat(listing.names), warnings };
+  const warnings = [...listing.warnings, ...staleSummaries(listing)];
+  const foreign = foreignFormat(listing.others);
+  const subdirectories = listing.below.join("\0");
+  return { path, kind: "listed", key, subdirectories, foreign, warnings, ...walk.builder.finish() };
 }
 
 interface Listing {
   readonly path: string;
   readonly absolute: string;
-  readonly names: string[];
-  readonly subdirectories: { path: string; key: string }[];
+  /** Names of data files, or of directories that are called like some. */
+  readonly data: string[];
+  /** All other names, hidden ones too: a mark of ownership is among these. */
+  readonly others: string[];
+  /** Data files whose name is not UTF-8, by the name that is shown: where they are. */
+  readonly odd: Map<string, Buffer>;
+  /** Names and keys of sub-directories in turn. */
+  readonly below: string[];
   readonly warnings: string[];
 }
 
-function visitEntry(walk: Walk, listing: Listing, name: string): void {
-  if (isHiddenName(name)) return;
-  const path = listing.path === "" ? name : `${listing.path}/${name}`;
-  const absolute = `${listing.absolute}/${name}`;
-  const stat = lstatSync(absolute, { bigint: true, throwIfNoEntry: false });
-  if (stat?.isDirectory()) listing.subdirectories.push({ path, key: keyOf(stat) });
-  else if (stat?.isFile() && isDataFileName(name))
-    walk.files.push(scannedFile(walk, path, stampOf(stat), null));
+function sortNames(listing: Listing, names: readonly string[]): void {
+  for (const name of names) (isDataFileName(name) ? listing.data : listing.others).push(name);
+  if (names.some((name) => name.includes(REPLACEMENT))) sortInvalidNames(listing);
+  listing.data.sort();
 }
 
-function scannedFile(walk: Walk, path: string, stamp: Stamp, unsupported: string | null): ScannedFile {
-  const otherDevice = stamp.device !== walk.rootDevice;
-  return { path, stamp, changedMs: changedMs(stamp, walk.request.nowMs), otherDevice, unsupported };
-}
-
-/** The later of mtime and ctime; an mtime in the future was set by hand and says nothing. */
-export function changedMs(stamp: Stamp, nowMs: number): number {
-  const modified = milliseconds(stamp.mtimeNs);
-  const touched = milliseconds(stamp.ctimeNs);
-  return modified > nowMs ? touched : Math.max(modified, touched);
-}
-
-/** Rounds up: a file is never taken for older than it is. */
-function milliseconds(nanoseconds: string): number {
-  return Math.ceil(Number(nanoseconds) / 1e6);
+/** In the order of names, of data files and of all directories. */
+function visitEntries(walk: Walk, { absolute, data, others, odd, below }: Listing): void {
+  const plain = others.filter((name) => !isHiddenName(name));
+  const names = plain.length === 0 ? data : [...data, ...plain].sort();
+  for (const [index, name] of names.entries()) {
+    walk.beat();
+    // Two names are one where the bytes of the other were lost in decoding.
+    if (name === names[index - 1]) continue;
+    const raw = odd.size === 0 ? undefined : odd.get(name);
+    const stat = lstatSync(raw ?? `${absolute}/${name}`, { bigint: true, throwIfNoEntry: false });
+    if (stat === undefined) continue;
+    if (stat.isFile()) {
+      const flags = (stat.dev === walk.rootDevice ? 0 : OTHER_DEVICE) | (raw === undefined ? 0 : ODD_NAME);
+      if (isDataFileName(name)) walk.builder.add(name, stat, flags);
+    } else if (stat.isDirectory() && raw === undefined) below.push(name, keyOf(stat));
+  }
 }
 
 const REPLACEMENT = "\uFFFD";
 
 /** Names that are not UTF-8 lose bytes when they are decoded: lists once more to tell them from real U+FFFD. */
-function visitInvalidNames(walk: Walk, listing: Listing): void {
-  const taken = new Set(listing.names);
+function sortInvalidNames(listing: Listing): void {
+  const taken = new Set([...listing.data, ...listing.others]);
   for (const raw of readdirSync(Buffer.from(listing.absolute), { encoding: "buffer" })) {
     const name = raw.toString("utf8");
     if (!name.includes(REPLACEMENT) || Buffer.from(name).equals(raw)) continue;
     const shown = escapeName(raw);
-    const path = listing.path === "" ? shown : `${listing.path}/${shown}`;
     const absolute = Buffer.concat([Buffer.from(`${listing.absolute}/`), raw]);
-    const stat = lstatSync(absolute, { bigint: true, throwIfNoEntry: false });
-    if (stat?.isDirectory()) listing.warnings.push(`${path} is passed over: its name is not UTF-8`);
-    else if (stat?.isFile() && isDataFileName(name) && !taken.has(shown)) {
-      walk.files.push(scannedFile(walk, path, stampOf(stat), "its name is not UTF-8"));
+    const stat = lstatSync(absolute, { throwIfNoEntry: false });
+    if (stat?.isDirectory()) {
+      listing.warnings.push(`${pathIn(listing.path, shown)} is passed over: its name is not UTF-8`);
+    } else if (stat?.isFile() && isDataFileName(name) && !taken.has(shown)) {
+      listing.odd.set(shown, absolute);
+      listing.data.push(shown);
     }
   }
 }
@@ -172,17 +182,15 @@ function escapeName(raw: Uint8Array): string {
   return Array.from(raw, shown).join("");
 }
 
-function staleSummaries({ path, names }: Listing): readonly string[] {
-  return names
+function staleSummaries({ path, others }: Listing): readonly string[] {
+  return others
     .filter((name) => name === "_metadata" || name === "_common_metadata")
-    .map(
-      (name) =>
-        `${path === "" ? name : `${path}/${name}`} lists files by name and goes stale with any rewrite`,
-    );
+    .map((name) => `${pathIn(path, name)} lists files by name and goes stale with any rewrite`);
 }
 
 function gone(path: string): ScannedDirectory {
-  return { path, kind: "gone", key: "", subdirectories: [], foreign: null, warnings: [] };
+  const nothing = { subdirectories: "", count: 0, listing: ownBytes(0) };
+  return { path, kind: "gone", key: "", foreign: null, warnings: [], ...nothing };
 }
 
 function isGone(error: unknown): boolean {
@@ -193,7 +201,7 @@ function keyOf(stat: { readonly dev: bigint; readonly ino: bigint }): string {
   return `${stat.dev}:${stat.ino}`;
 }
 
-function absolutePath(root: string, path: string): string {
+export function absolutePath(root: string, path: string): string {
   return path === "" ? root : join(root, path);
 }
 

@@ -5,8 +5,11 @@
 export interface WatchEvents {
   /** Directories (relative to the root, `""` for the root) in which something may have changed. */
   readonly onHint: (directories: readonly string[]) => void;
-  /** Hints were lost or may have been (burst, watcher error, root gone and back): reconcile everything. */
-  readonly onOverflow: (reason: string) => void;
+  /**
+   * Hints were lost or may have been (burst, watcher error, root gone and back, polling): reconcile everything.
+   * A promise tells when that is done; one that takes long is asked for less often while polling.
+   */
+  readonly onOverflow: (reason: string) => Promise<void> | void;
   readonly onState: (state: WatchState) => void;
 }
 

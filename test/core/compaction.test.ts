@@ -1,11 +1,10 @@
 import {
-  type CompactionInput,
   type DataFile,
   type FileStats,
   type GroupReason,
-  type Plan,
   type PolicyInput,
   parsePartitionFilter,
+  partitionFiles,
   partitionOf,
   planCompaction,
   planContent,
@@ -14,6 +13,7 @@ import {
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
+  filesOf,
   HOUR_MS,
   inputOf,
   NOW_MS,
@@ -23,44 +23,7 @@ import {
   readable,
   unreadable,
 } from "../support/file-stats.ts";
-
-type Given = Partial<FileStats>;
-
-/** Sizes in a policy whose target is 1000: small under 750, oversize over 1800. */
-const POLICY: PolicyInput = { targetSize: 1000, minFiles: 3, rowsPerGroup: 2048 };
-
-interface Row {
-  readonly name: string;
-  /** By file name without extension. */
-  readonly files: Readonly<Record<string, Given>>;
-  readonly policy?: PolicyInput;
-  readonly input?: Partial<CompactionInput>;
-  /** Each group as `inputs > rows of outputs (reasons)`. */
-  readonly groups?: readonly string[];
-  readonly skipped?: Readonly<Record<string, string>>;
-}
-
-function check({ files, policy = {}, input = {}, groups = [], skipped = {} }: Row): void {
-  const listed = Object.entries(files).map(([name, given]) =>
-    readable({ path: `${name}.parquet`, ...given }),
-  );
-  const plan = planCompaction(inputOf(listed, { policy: policyOf({ ...POLICY, ...policy }), ...input }));
-  expect(plan.groups.map(describeGroup)).toEqual(groups);
-  expect(Object.fromEntries(plan.skipped.map(({ path, reason }) => [bare(path), reason]))).toEqual(skipped);
-  expect(plan.kind).toBe(groups.length > 0 ? "planned" : "nothing_to_do");
-}
-
-function describeGroup({ inputs, outputRows, reasons }: Plan["groups"][number]): string {
-  return `${inputs.map(({ path }) => bare(path)).join(" ")} > ${outputRows.join(" ")} (${reasons.join(" ")})`;
-}
-
-function bare(path: string): string {
-  return path.replace(/\.parquet$/, "");
-}
-
-const small: Given = { sizeBytes: 200 };
-const young: Given = { sizeBytes: 200, changedMs: NOW_MS - HOUR_MS + 1 };
-const SMALL_THREE = { a: small, b: small, c: small };
+import { check, type Given, type Row, SMALL_THREE, small, young } from "../support/plan-rows.ts";
 
 describe("gates", () => {
   test.each<Row>([
@@ -111,15 +74,20 @@ describe("gates", () => {
       skipped: { "x/a": "too_young", "x/b": "too_young", "y/a": "too_few_files" },
     },
     {
-      name: "a published file rests",
-      files: { ...SMALL_THREE, "compacted-r1-0001": young },
-      groups: ["a b c > 300 (small_files)"],
-      skipped: { "compacted-r1-0001": "too_young" },
+      name: "bytes for a whole file, though few and young",
+      files: { a: { ...young, sizeBytes: 600 }, b: { ...young, sizeBytes: 400 } },
+      groups: ["a b > 200 (small_files)"],
     },
     {
-      name: "a rested one joins",
-      files: { a: small, "compacted-r1-0001": small },
-      groups: ["a compacted-r1-0001 > 200 (small_files)"],
+      name: "a byte less",
+      files: { a: { ...young, sizeBytes: 600 }, b: { ...young, sizeBytes: 399 } },
+      skipped: { a: "too_young", b: "too_young" },
+    },
+    {
+      name: "other bytes asked for",
+      files: { a: young, b: young },
+      policy: { minBytes: 400 },
+      groups: ["a b > 200 (small_files)"],
     },
   ])("$name", check);
 });
@@ -287,6 +255,13 @@ describe("splits and mends", () => {
       skipped: { a: "excluded" },
     },
     {
+      name: "three times the row groups, where so many are asked for",
+      files: { a: { rowGroupCount: 2 }, b: { rowGroupCount: 3 } },
+      policy: { rowGroupFactor: 3 },
+      groups: ["b > 100 (row_groups)"],
+      skipped: { a: "at_target" },
+    },
+    {
       name: "twice the row groups needed",
       files: { a: { rowGroupCount: 2 } },
       groups: ["a > 100 (row_groups)"],
@@ -416,9 +391,16 @@ describe("every plan", () => {
       fc.property(randomInput, (input) => {
         const { groups, skipped, stats } = planCompaction(input);
         const paths = [...groups.flatMap(({ inputs }) => inputs), ...skipped].map(({ path }) => path);
-        expect(paths.sort()).toEqual([...inputOfPaths(input.files).keys()].sort());
+        expect(paths.sort()).toEqual([...inputOfPaths(filesOf(input)).keys()].sort());
         expect(skipped.every(({ reason }) => SKIP_REASONS.includes(reason))).toBe(true);
         expect(stats.plannedGroups.flat()).toHaveLength(stats.compactedFileCount);
+        const counted = planCompaction({ ...input, listSkipped: false });
+        expect(counted).toEqual({ ...planCompaction(input), skipped: [] });
+        const reasons = skipped.map(({ reason }) => reason);
+        for (const reason of SKIP_REASONS)
+          expect(counted.skippedByReason[reason] ?? 0).toBe(
+            reasons.filter((other) => other === reason).length,
+          );
       }),
     );
   });
@@ -426,7 +408,7 @@ describe("every plan", () => {
   test("keeps to one directory, one schema class, the order of arrival and both bounds", () => {
     fc.assert(
       fc.property(randomInput, (input) => {
-        const files = inputOfPaths(input.files);
+        const files = inputOfPaths(filesOf(input));
         const { oversizeBytes, targetRows } = input.policy;
         for (const group of planCompaction(input).groups) {
           const stats = group.inputs.map(({ path }) => statsAt(files, path));
@@ -445,14 +427,36 @@ describe("every plan", () => {
 
   test("is the same for the same files in any order, byte for byte", () => {
     const shuffled = randomInput.chain((input) =>
-      fc.tuple(fc.constant(input), fc.shuffledSubarray([...input.files], { minLength: input.files.length })),
+      fc.tuple(
+        fc.constant(input),
+        fc.shuffledSubarray([...filesOf(input)], { minLength: filesOf(input).length }),
+      ),
     );
     fc.assert(
       fc.property(shuffled, ([input, files]) => {
         const plan = planCompaction(input);
-        const again = planCompaction({ ...input, files });
+        const again = planCompaction({ ...input, partitions: partitionFiles(files) });
         expect(JSON.stringify(again)).toBe(JSON.stringify(plan));
         expect([...planContent(again)].join("")).toBe([...planContent(plan)].join(""));
+      }),
+    );
+  });
+
+  test("is the same for directories in any order and in pieces", () => {
+    fc.assert(
+      fc.property(randomInput, (input) => {
+        const pieces = [...input.partitions].reverse().flatMap(({ partition, files }) => [
+          { partition, files: files.slice(1) },
+          { partition, files: files.slice(0, 1) },
+        ]);
+        const columns = pieces.map((piece) => ({
+          ...piece,
+          inodes: Float64Array.from(piece.files, inodeOf),
+        }));
+        for (const partitions of [pieces, columns])
+          expect(JSON.stringify(planCompaction({ ...input, partitions }))).toBe(
+            JSON.stringify(planCompaction(input)),
+          );
       }),
     );
   });
@@ -472,7 +476,7 @@ describe("every plan", () => {
   test("leaves no two files as no_gain that a merge would bring nearer to the target", () => {
     fc.assert(
       fc.property(randomInput, (input) => {
-        const files = inputOfPaths(input.files);
+        const files = inputOfPaths(filesOf(input));
         const { targetBytes, targetRows } = input.policy;
         fc.pre(targetRows === null);
         const left = planCompaction(input).skipped.filter(({ reason }) => reason === "no_gain");
@@ -487,6 +491,10 @@ describe("every plan", () => {
     );
   });
 });
+
+function inodeOf(file: DataFile): number {
+  return Number(file.kind === "readable" ? file.stats.inode : file.file.inode);
+}
 
 function keepsWorth(inputs: number, outputs: number, reasons: readonly GroupReason[]): boolean {
   return outputs < inputs || reasons.some((reason) => reason !== "small_files");

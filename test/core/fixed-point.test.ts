@@ -3,12 +3,21 @@ import {
   type DataFile,
   type Plan,
   type Policy,
+  partitionFiles,
   planCompaction,
   publishedName,
 } from "@tamp/core";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { directoryPath, HOUR_MS, pathOf, randomFiles, randomInput, readable } from "../support/file-stats.ts";
+import {
+  directoryPath,
+  filesOf,
+  HOUR_MS,
+  pathOf,
+  randomFiles,
+  randomInput,
+  readable,
+} from "../support/file-stats.ts";
 
 /** What a run of the plan leaves, where outputs shrink by `ratio` and bytes spread evenly over rows. */
 function apply(
@@ -43,7 +52,8 @@ function isFaulty(file: DataFile, policy: Policy): boolean {
   const { rows, sizeBytes, rowGroupCount, codecs } = file.stats;
   const oversize =
     rows > 1 && (sizeBytes > policy.oversizeBytes || rows > (policy.targetRows ?? Number.POSITIVE_INFINITY));
-  const illGrouped = rows > 0 && rowGroupCount >= 2 * Math.ceil(rows / policy.rowsPerGroup);
+  const illGrouped =
+    rows > 0 && rowGroupCount >= policy.rowGroupFactor * Math.ceil(rows / policy.rowsPerGroup);
   const wronglyCoded = rows > 0 && policy.compression !== null && codecs[0] !== policy.compression;
   return oversize || illGrouped || wronglyCoded;
 }
@@ -65,8 +75,8 @@ test("the plan right after its own run is empty", () => {
     fc.property(randomInput, ratio, (input, shrink) => {
       const plan = planCompaction(input);
       const settledMs = input.nowMs - input.policy.settleMs;
-      const files = apply(input.files, plan, { id: "r1", ratio: shrink, changedMs: settledMs });
-      const next = planCompaction({ ...input, files });
+      const files = apply(filesOf(input), plan, { id: "r1", ratio: shrink, changedMs: settledMs });
+      const next = planCompaction({ ...input, partitions: partitionFiles(files) });
       expect(next.groups.map(({ inputs }) => inputs.map(({ path }) => path))).toEqual([]);
       expect(next.kind).toBe("nothing_to_do");
     }),
@@ -82,27 +92,28 @@ interface Step {
 
 const DAY_MS = 24 * HOUR_MS;
 
-/** Runs plan after plan until there is nothing to do even a day later; the number of plans that were run. */
+/** Runs plan after plan until neither a plan nor time alone gives anything to do; the number of plans that were run. */
 function settle(input: CompactionInput, steps: readonly Step[]): number {
-  let { files, nowMs } = input;
+  let { nowMs } = input;
+  let files = filesOf(input);
   let runs = 0;
-  let idle = false;
-  for (let turn = 0; turn < 1000; turn += 1) {
+  for (let turn = 0; turn < 2000; turn += 1) {
     const step = steps[turn % steps.length] ?? { ratio: 1, advanceMs: 0 };
-    nowMs += idle ? DAY_MS : step.advanceMs;
     if (turn < steps.length) files = arrive(files, step.arrivals ?? [], turn);
-    const plan = planCompaction({ ...input, files, nowMs });
+    const plan = planCompaction({ ...input, partitions: partitionFiles(files), nowMs });
+    expect(plan.crossings.length > 0).toBe(plan.kind === "planned");
     if (plan.kind === "nothing_to_do") {
-      if (idle && turn >= steps.length) return runs;
-      idle = true;
+      if (turn >= steps.length && plan.nextDueMs === null) return runs;
+      expect(plan.nextDueMs ?? nowMs + 1).toBeGreaterThan(nowMs);
+      nowMs = plan.nextDueMs ?? nowMs + step.advanceMs;
       continue;
     }
-    idle = false;
     runs += 1;
     const before = potential(files, input.policy);
     files = apply(files, plan, { id: `n${turn}`, ratio: step.ratio, changedMs: nowMs });
     const after = potential(files, input.policy);
     expect([before, after, isLower(after, before)]).toEqual([before, after, true]);
+    nowMs += step.advanceMs;
   }
   throw new Error("compaction does not end");
 }

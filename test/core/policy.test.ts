@@ -12,8 +12,12 @@ test("the defaults", () => {
     oversizeBytes: Math.ceil(1.8 * 128 * MIB),
     targetRows: null,
     rowsPerGroup: 122_880,
-    minFiles: 12,
+    minFiles: 8,
     minAgeMs: 3_600_000,
+    minBytes: 128 * MIB,
+    rowGroupFactor: 2,
+    tierFactor: 5,
+    cooldownMs: 0,
     settleMs: 2_000,
     compression: null,
     allow: [],
@@ -25,7 +29,7 @@ test("the defaults", () => {
 });
 
 describe("bad values are named with their threshold", () => {
-  const rows: readonly (readonly [PolicyInput, readonly (keyof PolicyInput)[]])[] = [
+  const rows: readonly (readonly [PolicyInput, readonly string[]])[] = [
     [{ targetSize: 0 }, ["targetSize"]],
     [{ targetSize: -5 }, ["targetSize"]],
     [{ targetSize: "many" }, ["targetSize"]],
@@ -38,6 +42,12 @@ describe("bad values are named with their threshold", () => {
     [{ minFiles: 1 }, ["minFiles"]],
     [{ minAgeMs: -1 }, ["minAgeMs"]],
     [{ settleMs: -1 }, ["settleMs"]],
+    [{ minBytes: "0" }, ["minBytes"]],
+    [{ rowGroupFactor: 1 }, ["rowGroupFactor"]],
+    [{ tierFactor: 1 }, ["tierFactor"]],
+    [{ tierFactor: 2.5 }, ["tierFactor"]],
+    [{ cooldownMs: -1 }, ["cooldownMs"]],
+    [{ minfiles: 3 } as PolicyInput, ["minfiles"]],
     [{ maxRunBytes: "0MiB" }, ["maxRunBytes"]],
     [{ maxRunGroups: Number.POSITIVE_INFINITY }, ["maxRunGroups"]],
     [{ retentionMs: -1 }, ["retentionMs"]],
@@ -56,7 +66,7 @@ describe("bad values are named with their threshold", () => {
     for (const { threshold, message } of problems) expect(message).toContain(threshold);
   });
 
-  const times = new Set<string>(["minAgeMs", "settleMs", "retentionMs"]);
+  const times = new Set<string>(["minAgeMs", "cooldownMs", "settleMs", "retentionMs"]);
   test.each(Object.keys(POLICY_OPTIONS) as (keyof typeof POLICY_OPTIONS)[])("%s: zero and less", (name) => {
     fc.assert(
       fc.property(fc.integer({ max: times.has(name) ? -1 : 0 }), (value) => {
@@ -70,11 +80,26 @@ describe("bad values are named with their threshold", () => {
   });
 });
 
+test.each([
+  ["minFile", "minFiles"],
+  ["min-files", "minFiles"],
+  ["TARGETSIZE", "targetSize"],
+  ["maxRunByte", "maxRunBytes"],
+  ["colour", "targetSize, smallFile"],
+])("a threshold that does not exist: %s", (name, hint) => {
+  const result = resolvePolicy({ [name]: 1 });
+  const problems = result.kind === "invalid" ? result.problems : [];
+  expect(problems.map(({ threshold }) => threshold)).toEqual([name]);
+  expect(problems[0]?.message).toContain(hint);
+});
+
 test.each<readonly [PolicyInput, Partial<ReturnType<typeof policyOf>>]>([
   [
     { minAgeMs: 0, settleMs: 0, retentionMs: 0 },
     { minAgeMs: 0, settleMs: 0, retentionMs: 0 },
   ],
+  [{ targetSize: 1000, minBytes: 5 }, { minBytes: 5 }],
+  [{ targetSize: 1000 }, { minBytes: 1000 }],
   [{ maxRetained: "2MB" }, { maxRetainedBytes: 2_000_000 }],
   [{ targetSize: "1MB" }, { targetBytes: 1_000_000, smallFileBytes: 750_000, oversizeBytes: 1_800_000 }],
   [{ targetSize: 1 }, { targetBytes: 1, smallFileBytes: 1, oversizeBytes: 2 }],

@@ -197,7 +197,8 @@ test("a crossing is told once until the dataset has been healthy, or is much wor
 
 test("the notice names what could be gained", () => {
   const plan = planOf();
-  expect(noticeText({ dataset: "/lake/events", generation: 7, health: plan.health, plan })).toBe(
+  const rest = { action: "notify", crossings: [], crossingCount: 0 } as const;
+  expect(noticeText({ dataset: "/lake/events", generation: 7, health: plan.health, plan, ...rest })).toBe(
     "events has 408 files (37.2 MiB) that could be about 6 files.",
   );
 });

@@ -1,8 +1,6 @@
 import { DEFAULT_OVERLAP_MS, formatDuration } from "@tamp/core";
 import { describe, expect, it } from "vitest";
-import type { ServerNotifications } from "../../server/src/protocol.ts";
 import {
-  HEALTH,
   locked,
   NOTHING,
   PLAN,
@@ -16,7 +14,6 @@ import {
   run,
   type Setting,
   STATS,
-  SUMMARY,
   UNDONE,
 } from "../support/cli.ts";
 
@@ -197,95 +194,5 @@ describe("flags", () => {
       err: "",
       served: [{ stdio: true, clientProcessId: 4711 }],
     });
-  });
-});
-
-describe("watch", () => {
-  type Listeners = Map<string, (params: unknown) => void>;
-  const changed: ServerNotifications["tamp/dataset/changed"] = {
-    dataset: ROOT,
-    generation: 4,
-    summary: SUMMARY,
-    added: 2,
-    changed: 0,
-    removed: 1,
-  };
-  const crossed: ServerNotifications["tamp/dataset/thresholdCrossed"] = {
-    dataset: ROOT,
-    generation: 4,
-    health: HEALTH,
-    plan: PLAN,
-  };
-  let asked = 0;
-  const answers = {
-    "tamp/dataset/open": ({ listeners }: { listeners: Listeners }) => {
-      asked = 0;
-      listeners.get("tamp/dataset/changed")?.(changed);
-      listeners.get("tamp/dataset/thresholdCrossed")?.(crossed);
-      return SUMMARY;
-    },
-    "tamp/dataset/stats": ({ listeners }: { listeners: Listeners }) => {
-      asked += 1;
-      if (asked === 1) listeners.get("tamp/dataset/changed")?.(changed);
-      return { ...STATS, unsettledCount: 2 };
-    },
-  };
-
-  it("tells each change and each crossed threshold until it is interrupted", async () => {
-    const { code, out, err, calls, closed } = await run("watch events --min-files 5", { answers });
-    expect(code).toBe(0);
-    expect(closed).toBe(1);
-    expect(calls[0]?.params).toMatchObject({ watch: true, mustExist: false, policy: { minFiles: 5 } });
-    expect(err).toBe("Watching /data/events (watching); Ctrl-C ends\n");
-    const line = "12:00:07 UTC   1,234 files  1,100 small  1.2 GiB  health 41  2 unsettled";
-    expect(out.split("\n")).toEqual([
-      line,
-      `${line}  (+2, -1)`,
-      "12:00:07 UTC threshold crossed: health 41 of 100",
-      "  plan ready: rewrites 4 files (20.0 MiB) in 1 group",
-      "  files 1,234 → ~1,231, size 1.2 GiB → ~1.2 GiB",
-      "  run it: tamp compact /data/events --min-files 5",
-      "",
-    ]);
-  });
-
-  it("prints one JSON object a line with --json", async () => {
-    const { code, out } = await run("watch events --json", { answers });
-    expect(code).toBe(0);
-    expect(
-      out
-        .trim()
-        .split("\n")
-        .map((line) => JSON.parse(line)),
-    ).toEqual([
-      { method: "tamp/dataset/changed", params: changed },
-      { method: "tamp/dataset/thresholdCrossed", params: crossed },
-    ]);
-  });
-});
-
-describe("watch of a quiet dataset", () => {
-  const lines = async (settings: readonly Partial<typeof STATS>[]): Promise<readonly string[]> => {
-    let asked = 0;
-    const answer = ({ listeners }: { listeners: Map<string, (params: unknown) => void> }) => {
-      const stats = { ...STATS, ...settings[Math.min(asked, settings.length - 1)] };
-      asked += 1;
-      if (asked < 4)
-        listeners.get("tamp/dataset/changed")?.({ dataset: ROOT, added: 0, changed: 1, removed: 0 });
-      return stats;
-    };
-    const { out } = await run("watch events", { answers: { "tamp/dataset/stats": answer } });
-    return out.trim().split("\n");
-  };
-
-  it("says nothing twice", async () => {
-    const line = "12:00:07 UTC   1,234 files  1,100 small  1.2 GiB  health 41";
-    expect(await lines([{}])).toEqual([line, `${line}  (1 changed)`]);
-  });
-
-  it("waits for the first judgement, and says so where files are unsettled for longer", async () => {
-    const line = "12:00:07 UTC   1,234 files  1,100 small  1.2 GiB  health 41";
-    expect((await lines([{ unsettledCount: 1234 }, {}]))[0]).toBe(line);
-    expect((await lines([{ unsettledCount: 1234 }]))[0]).toContain("not judged yet  1,234 unsettled");
   });
 });

@@ -3,6 +3,7 @@ import {
   chmodSync,
   linkSync,
   mkdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -10,9 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import type { DataFile } from "@tamp/core";
-import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { createInventory, type Inventory } from "../../server/src/inventory.ts";
 import { createInventoryPool, type InventoryPool } from "../../server/src/inventory-pool.ts";
 import { buildEntry } from "../support/build-worker.ts";
@@ -248,6 +247,54 @@ describe("walking", () => {
   });
 });
 
+describe("what readers hold", () => {
+  it("stays as it was, whatever happens next", async () => {
+    const root = writeDataset(newRoot(), { "a.parquet": { rows: 1 }, "day=1/b.parquet": { rows: 2 } });
+    const inventory = inventoryOf(root);
+    await inventory.reconcile();
+    const view = inventory.view();
+    const before = [...view.partitions()].flatMap(({ files }) => files);
+    rmSync(join(root, "day=1"), { recursive: true });
+    writeDataset(root, { "a.parquet": { rows: 9 }, "c.parquet": { rows: 1 } });
+    await inventory.reconcile();
+    expect([...view.partitions()].flatMap(({ files }) => files)).toEqual(before);
+    expect(view.page(0, 9)).toEqual(before);
+    expect(view.find("day=1/b.parquet")).toEqual(before[1]);
+    expect([view.generation, view.fileCount]).toEqual([1, 2]);
+    expect([inventory.view().generation, inventory.view().find("day=1/b.parquet")]).toEqual([2, null]);
+  });
+
+  it("is in the order of paths, also where directories stand between files", async () => {
+    const paths = ["a-b.parquet", "a.parquet", "a.parquet0/x.parquet", "a/b-c/x.parquet", "a/b.parquet"];
+    const more = ["a/b/x.parquet", "a0.parquet", "b/x.parquet", "\u{1F600}/x.parquet", "\uFF5E.parquet"];
+    const all = [...paths, ...more].sort();
+    const root = writeDataset(newRoot(), Object.fromEntries(all.map((path) => [path, { rows: 1 }])));
+    const inventory = inventoryOf(root);
+    await inventory.reconcile();
+    expect(pathsOf(inventory)).toEqual(all);
+    const page = inventory.view().page(3, 4);
+    expect(page).toEqual(inventory.files().slice(3, 7));
+    expect(inventory.view().page(9, 5)).toEqual(inventory.files().slice(9));
+    expect(inventory.view().page(10, 5)).toEqual([]);
+  });
+
+  it("counts small files by another bound at once, also while the disk is being compared", async () => {
+    const root = writeDataset(newRoot(), { "a.parquet": { rows: 1 }, "day=1/b.parquet": { rows: 2 } });
+    const inventory = inventoryOf(root);
+    const first = inventory.reconcile();
+    inventory.recount(1);
+    await first;
+    expect(inventory.totals).toMatchObject({ fileCount: 2, smallFileCount: 0 });
+    writeDataset(root, { "day=1/b.parquet": { rows: 3 } });
+    const second = inventory.reconcile();
+    await new Promise((resolve) => setImmediate(resolve));
+    inventory.recount(2 ** 20);
+    expect(inventory.totals).toMatchObject({ smallFileCount: 2, smallFileBound: 2 ** 20 });
+    expect(await second).toMatchObject({ added: 0, changed: 1, removed: 0 });
+    expect(inventory.totals).toMatchObject({ fileCount: 2, smallFileCount: 2, totalRows: 4 });
+  });
+});
+
 describe("a reader that hangs or dies", () => {
   /** Speaks the worker's messages; a name says what reading it does to the thread. */
   const FAKE_WORKER = `
@@ -287,94 +334,27 @@ describe("a reader that hangs or dies", () => {
     await own.dispose();
   });
 
+  it("is ended once it had nothing to do for a while, and started again for more", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const folder = newRoot();
+    const entry = join(folder, "worker.mjs");
+    const starts = join(folder, "starts");
+    const note = `(await import("node:fs")).appendFileSync(${JSON.stringify(starts)}, "x");`;
+    writeFileSync(entry, `${FAKE_WORKER}\n${note}`);
+    const own = createInventoryPool({ workerEntry: entry, idleMs: 5000 });
+    for (const idleMs of [4000, 4000, 6000, 0, 6000]) {
+      expect((await own.read(["f"])).replies).toHaveLength(1);
+      vi.advanceTimersByTime(idleMs);
+    }
+    await own.read(["f"]);
+    await own.dispose();
+    vi.useRealTimers();
+    expect(readFileSync(starts, "utf8")).toBe("xxx");
+  });
+
   it("rejects where there is no worker to start", async () => {
     const own = createInventoryPool({ workerEntry: "/nowhere/worker.mjs" });
     await expect(inventoryOf(newRoot(), { pool: own }).reconcile()).rejects.toThrow(/cannot be used/);
     await own.dispose();
-  });
-});
-
-const DIRECTORIES = ["", "a", "a/b", "c", "c/_hidden"];
-const NAMES = ["x.parquet", "y.parquet", "z.txt", "d"];
-
-const operation = fc.record({
-  kind: fc.constantFrom("write", "torn", "delete", "rename", "mkdir", "same size"),
-  directory: fc.constantFrom(...DIRECTORIES),
-  name: fc.constantFrom(...NAMES),
-  toDirectory: fc.constantFrom(...DIRECTORIES),
-  toName: fc.constantFrom(...NAMES),
-  rows: fc.integer({ min: 1, max: 5 }),
-});
-type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
-
-/** Operations that make no sense on what is there do nothing. */
-function perform(root: string, { kind, directory, name, toDirectory, toName, rows }: Operation): void {
-  const path = join(root, directory, name);
-  try {
-    mkdirSync(join(root, directory), { recursive: true });
-    if (kind === "write") writeFileSync(path, parquetBytes({ rows }));
-    else if (kind === "same size") writeFileSync(path, parquetBytes({ rows: 3, from: rows }));
-    else if (kind === "torn") writeFileSync(path, parquetBytes({ rows }).slice(0, 50 * rows));
-    else if (kind === "delete") rmSync(path, { recursive: true, force: true });
-    else if (kind === "mkdir") mkdirSync(path);
-    else renameSync(path, join(root, toDirectory, toName));
-  } catch (error) {
-    if (!(error instanceof Error && "code" in error)) throw error;
-  }
-}
-
-function comparable(inventory: Inventory): unknown {
-  return {
-    files: inventory.files().map((file: DataFile) => file),
-    totals: inventory.totals,
-    classes: [...inventory.schemaClasses.keys()].sort(),
-    rootMissing: inventory.rootMissing,
-  };
-}
-
-describe("property", () => {
-  it("after any operations and any hints, a full reconcile equals a fresh inventory", async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(
-          fc.record({
-            operations: fc.array(operation, { maxLength: 6 }),
-            hints: fc.array(fc.constantFrom(...DIRECTORIES, "a/d", "new/dir", "../x"), { maxLength: 3 }),
-          }),
-          { minLength: 1, maxLength: 4 },
-        ),
-        async (steps) => {
-          const root = newRoot();
-          const inventory = inventoryOf(root, { aheadMs: 0 });
-          await inventory.reconcile();
-          for (const { operations, hints } of steps) {
-            for (const item of operations) perform(root, item);
-            await inventory.reconcile(hints);
-          }
-          await inventory.reconcile();
-          const fresh = inventoryOf(root, { aheadMs: 0 });
-          await fresh.reconcile();
-          expect(comparable(inventory)).toEqual(comparable(fresh));
-        },
-      ),
-      { numRuns: 60 },
-    );
-  });
-
-  it("hints that name every touched directory are as good as a full reconcile", async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(operation, { maxLength: 12 }), async (operations) => {
-        const root = newRoot();
-        const inventory = inventoryOf(root, { aheadMs: 0 });
-        await inventory.reconcile();
-        for (const item of operations) perform(root, item);
-        const hints = operations.flatMap((item) => [item.directory, item.toDirectory]);
-        await inventory.reconcile([...new Set(hints)]);
-        const fresh = inventoryOf(root, { aheadMs: 0 });
-        await fresh.reconcile();
-        expect(comparable(inventory)).toEqual(comparable(fresh));
-      }),
-      { numRuns: 60 },
-    );
   });
 });

@@ -1,17 +1,23 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
-  classifyWatchError,
+  createFloodGauge,
   createHintBuffer,
   type Drained,
   directoryBelow,
   type HintLimits,
   isOwnName,
   maxRawEvents,
-  remoteFileSystem,
 } from "../../server/src/watchers/hints.ts";
 
-const LIMITS: HintLimits = { windowMs: 100, calmMs: 1000, maxDirectories: 3, maxEvents: 10 };
+const LIMITS: HintLimits = {
+  firstMs: 20,
+  windowMs: 100,
+  busyEvents: 5,
+  calmMs: 1000,
+  maxDirectories: 3,
+  maxEvents: 10,
+};
 
 describe("hint buffer", () => {
   const repeat = (count: number, directory: string | null): readonly (string | null)[] =>
@@ -31,48 +37,135 @@ describe("hint buffer", () => {
       null,
       { kind: "hints", directories: ["a", "b", "c"] },
     ],
-    ["one directory more", ["d", "c", "b", "a"], null, { kind: "overflow", reason: "burst", burst: true }],
+    ["one directory more", ["d", "c", "b", "a"], null, { kind: "overflow", reason: "burst" }],
     ["as many events as allowed", repeat(10, "a"), null, { kind: "hints", directories: ["a"] }],
-    ["one event more", repeat(11, "a"), null, { kind: "overflow", reason: "burst", burst: true }],
-    ["our own names count", repeat(11, null), null, { kind: "overflow", reason: "burst", burst: true }],
-    ["an error alone", [], "EIO", { kind: "overflow", reason: "EIO", burst: false }],
-    ["an error takes the place of hints", ["a"], "EIO", { kind: "overflow", reason: "EIO", burst: false }],
+    ["one event more", repeat(11, "a"), null, { kind: "overflow", reason: "burst" }],
+    ["our own names count", repeat(11, null), null, { kind: "overflow", reason: "burst" }],
+    ["an error alone", [], "EIO", { kind: "overflow", reason: "EIO" }],
+    ["an error takes the place of hints", ["a"], "EIO", { kind: "overflow", reason: "EIO" }],
   ];
 
   it.each(rows)("%s", (_name, events, lost, expected) => {
     const buffer = createHintBuffer(LIMITS);
     for (const directory of events) buffer.add(directory, 0);
     if (lost !== null) buffer.lose(lost, 0);
-    expect(buffer.drain()).toEqual(expected);
-    expect(buffer.drain()).toEqual({ kind: "none" });
+    expect(buffer.drain(0)).toEqual(expected);
+    expect(buffer.drain(0)).toEqual({ kind: "none" });
   });
 
   it("is due one window after the first event, later events do not move it on", () => {
     const buffer = createHintBuffer(LIMITS);
     expect(buffer.dueMs()).toBeNull();
     buffer.add("a", 1000);
-    buffer.add("b", 1090);
-    expect(buffer.dueMs()).toBe(1100);
-    buffer.drain();
+    buffer.add("b", 1019);
+    expect(buffer.dueMs()).toBe(1020);
+    buffer.drain(1020);
     expect(buffer.dueMs()).toBeNull();
   });
 
-  it("takes a longer window after an overflow, and the usual one after that", () => {
+  /** Windows that open `pauseMs` after the last one was drained, with so many raw events each, or an error. */
+  const windows: readonly (readonly [
+    string,
+    readonly (readonly [number, number | "lost"])[],
+    readonly number[],
+  ])[] = [
+    [
+      "a few events each, one after the other",
+      [
+        [0, 5],
+        [1, 5],
+        [1, 5],
+      ],
+      [20, 20, 20],
+    ],
+    [
+      "load",
+      [
+        [0, 6],
+        [1, 6],
+        [1, 6],
+        [1, 6],
+        [1, 6],
+      ],
+      [20, 40, 80, 100, 100],
+    ],
+    [
+      "load that ends",
+      [
+        [0, 6],
+        [1, 6],
+        [1, 1],
+        [1, 1],
+      ],
+      [20, 40, 80, 20],
+    ],
+    [
+      "load, then quiet as long as a window",
+      [
+        [0, 6],
+        [1, 6],
+        [80, 6],
+      ],
+      [20, 40, 80],
+    ],
+    [
+      "load, then quiet for longer than a window",
+      [
+        [0, 6],
+        [1, 6],
+        [81, 6],
+      ],
+      [20, 40, 20],
+    ],
+    [
+      "a burst",
+      [
+        [0, 11],
+        [1, 11],
+        [1, 1],
+        [1, 1],
+      ],
+      [20, 1000, 1000, 20],
+    ],
+    [
+      "a burst, then quiet",
+      [
+        [0, 11],
+        [1001, 1],
+      ],
+      [20, 20],
+    ],
+    [
+      "an error",
+      [
+        [0, "lost"],
+        [1, 1],
+        [1, 1],
+      ],
+      [20, 1000, 20],
+    ],
+  ];
+
+  it.each(windows)("gathers longer under load: %s", (_name, steps, expected) => {
     const buffer = createHintBuffer(LIMITS);
-    buffer.lose("EIO", 0);
-    buffer.drain();
-    buffer.add("a", 200);
-    expect(buffer.dueMs()).toBe(1200);
-    buffer.drain();
-    buffer.add("a", 1300);
-    expect(buffer.dueMs()).toBe(1400);
+    let nowMs = 0;
+    const lengths = steps.map(([pauseMs, events]) => {
+      nowMs += pauseMs;
+      const openedMs = nowMs;
+      if (events === "lost") buffer.lose("EIO", nowMs);
+      else for (let i = 0; i < events; i += 1) buffer.add("a", nowMs);
+      nowMs = buffer.dueMs() ?? Number.NaN;
+      buffer.drain(nowMs);
+      return nowMs - openedMs;
+    });
+    expect(lengths).toEqual(expected);
   });
 
   it("tells the first of several reasons", () => {
     const buffer = createHintBuffer(LIMITS);
     buffer.lose("first", 0);
     buffer.lose("second", 1);
-    expect(buffer.drain()).toMatchObject({ reason: "first" });
+    expect(buffer.drain(0)).toMatchObject({ reason: "first" });
   });
 
   it("never forgets a directory without saying so", () => {
@@ -80,7 +173,7 @@ describe("hint buffer", () => {
       fc.property(fc.array(fc.constantFrom("", "a", "b", "c", "d", "e"), { maxLength: 20 }), (events) => {
         const buffer = createHintBuffer(LIMITS);
         for (const directory of events) buffer.add(directory, 0);
-        const drained = buffer.drain();
+        const drained = buffer.drain(0);
         if (drained.kind === "overflow") return;
         const told = drained.kind === "hints" ? drained.directories : [];
         expect([...told]).toEqual([...new Set(events)].sort());
@@ -89,41 +182,29 @@ describe("hint buffer", () => {
   });
 });
 
-describe("classifyWatchError", () => {
-  const withCode = (code: string): Error => Object.assign(new Error(`${code}: watch '/data'`), { code });
-  const rows: readonly (readonly [unknown, string, string])[] = [
-    [withCode("ENOSPC"), "limit", "fs.inotify.max_user_watches"],
-    [withCode("EMFILE"), "limit", "fs.inotify.max_user_instances"],
-    [withCode("ENFILE"), "limit", "ulimit -n"],
-    [withCode("EACCES"), "lost", "EACCES: watch '/data'"],
-    [new Error("no code"), "lost", "no code"],
-    ["text", "lost", "text"],
-    [null, "lost", "null"],
+describe("flood gauge", () => {
+  const rows: readonly (readonly [string, readonly number[], number])[] = [
+    ["as many as allowed, again and again", [10, 10, 10], 0],
+    ["one more", [11], 1],
+    ["two floods", [11, 3, 40], 2],
   ];
 
-  it.each(rows)("%s is %s", (error, kind, words) => {
-    const trouble = classifyWatchError(error);
-    expect(trouble.kind).toBe(kind);
-    expect(trouble.kind === "limit" ? trouble.remedy : trouble.reason).toContain(words);
+  it.each(rows)("%s", (_name, batches, expected) => {
+    const later: (() => void)[] = [];
+    let floods = 0;
+    const onRaw = createFloodGauge(
+      10,
+      (run) => later.push(run),
+      () => {
+        floods += 1;
+      },
+    );
+    for (const events of batches) {
+      for (let i = 0; i < events; i += 1) onRaw();
+      for (const run of later.splice(0)) run();
+    }
+    expect(floods).toBe(expected);
   });
-});
-
-describe("remoteFileSystem", () => {
-  const rows: readonly (readonly [string, number, string | null])[] = [
-    ["ext4", 0xef53, null],
-    ["overlay", 0x794c7630, null],
-    ["tmpfs", 0x01021994, null],
-    ["not known", 0, null],
-    ["nfs", 0x6969, "NFS"],
-    ["smb", 0x517b, "SMB"],
-    ["smb2", 0xfe534d42, "SMB2"],
-    ["cifs", 0xff534d42, "SMB (CIFS)"],
-    ["cifs, signed", 0xff534d42 | 0, "SMB (CIFS)"],
-    ["fuse", 0x65735546, "FUSE"],
-    ["9p", 0x01021997, "9p"],
-  ];
-
-  it.each(rows)("%s", (_name, type, expected) => expect(remoteFileSystem(type)).toBe(expected));
 });
 
 describe("isOwnName", () => {

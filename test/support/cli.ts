@@ -27,9 +27,13 @@ export const SUMMARY: DatasetSummary = {
   generation: 3,
   fileCount: 1234,
   totalBytes: 1200 * MIB,
+  totalRows: 12_345_678,
   smallFileCount: 1100,
+  unsettledCount: 0,
+  quarantinedCount: 0,
   health: HEALTH,
   watch: { kind: "watching" },
+  automation: { onThreshold: "notify", state: "idle" },
   running: false,
   interruptedGroups: 0,
   recovered: [],
@@ -110,6 +114,10 @@ export const PLAN: PlanDocument = {
     rowsPerGroup: 122_880,
     minFiles: 12,
     minAgeMs: 3_600_000,
+    minBytes: 128 * MIB,
+    rowGroupFactor: 2,
+    tierFactor: 8,
+    cooldownMs: 0,
     settleMs: 2000,
     compression: null,
     allow: [],
@@ -270,6 +278,8 @@ export interface Setting {
   readonly confirm?: boolean;
   readonly answers?: Readonly<Record<string, Answer>>;
   readonly files?: Readonly<Record<string, string>>;
+  /** What the daemon tells while the command waits for its end. */
+  readonly meanwhile?: (tell: (name: string, params: unknown) => void) => void | Promise<void>;
 }
 
 export interface Outcome {
@@ -324,7 +334,9 @@ export async function run(
     resolvePath: (path) => (path.startsWith("/") ? path : `/data/${path}`),
     sleep: async (ms) => {
       slept.push(ms);
-      if (ms > 10_000) abort.abort();
+      if (ms <= 10_000) return;
+      await setting.meanwhile?.((name, params) => listeners.get(name)?.(params as never));
+      abort.abort();
     },
   };
   const client: DaemonClient = {

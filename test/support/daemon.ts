@@ -10,7 +10,7 @@ import { createInventoryPool, type InventoryPool } from "../../server/src/invent
 import type { Ports } from "../../server/src/maintain.ts";
 import type { Watcher } from "../../server/src/watcher.ts";
 import { buildEntry } from "./build-worker.ts";
-import { testPorts } from "./ports.ts";
+import { quietDeps, testPorts } from "./ports.ts";
 
 export interface TestDaemonOptions {
   readonly fs?: PublicationFs;
@@ -45,7 +45,8 @@ export async function createTestBench(): Promise<TestBench> {
         ports: testPorts({ fs, now, ...ports }),
         engine: wrapEngine(createDuckdbEngine({ childEntry, nodePath: process.execPath })),
         watcher: NO_WATCHER,
-        createInventory: (root, smallFileBytes) => createInventory({ root, pool, smallFileBytes, now }),
+        createInventory: (options) => createInventory({ ...options, pool, now }),
+        ...quietDeps(),
         createChecker: (deadlineMs) => createChecker(checkerEntry, deadlineMs),
         defaults: { memoryBytes: 512 * 2 ** 20, threads: 2, deadlineMs: 60_000 },
         version: "0.0.0-test",

@@ -35,7 +35,10 @@ export async function buildFailing(): Promise<string> {
     target: "node20.19",
     format: "esm",
     external: ["@duckdb/node-api"],
-    alias: { "@tamp/core": at("core/src/index.ts") },
+    alias: {
+      "@tamp/core": at("core/src/index.ts"),
+      "jsonc-parser": at("node_modules/jsonc-parser/lib/esm/main.js"),
+    },
     banner: { js: REQUIRE },
     plugins: [failing],
     logLevel: "warning",

@@ -4,6 +4,7 @@ import {
   type FileStats,
   type Policy,
   type PolicyInput,
+  partitionFiles,
   publishedName,
   resolvePolicy,
 } from "@tamp/core";
@@ -52,7 +53,7 @@ export function unreadable(path: string, reason: "quarantined" | "unsupported", 
 
 export function inputOf(files: readonly DataFile[], given: Partial<CompactionInput> = {}): CompactionInput {
   return {
-    files,
+    partitions: partitionFiles(files),
     policy: policyOf(),
     nowMs: NOW_MS,
     unsupportedClasses: new Map(),
@@ -62,8 +63,13 @@ export function inputOf(files: readonly DataFile[], given: Partial<CompactionInp
   };
 }
 
+/** The data files that an input holds. */
+export function filesOf({ partitions }: CompactionInput): readonly DataFile[] {
+  return [...partitions].flatMap(({ files }) => files);
+}
+
 const DIRECTORIES = ["", "day=1", "day=10", "day=1/hour=2", "plain"];
-const AGES_MS = [-HOUR_MS, 0, 1, 2_000, 60_000, HOUR_MS - 1, HOUR_MS, 30 * HOUR_MS];
+const AGES_MS = [-HOUR_MS, 0, 1, 2_000, 60_000, HOUR_MS - 1, HOUR_MS, 30 * HOUR_MS, 900 * HOUR_MS];
 
 const randomStats: fc.Arbitrary<FileStats> = fc
   .record({
@@ -115,6 +121,10 @@ export const randomPolicy: fc.Arbitrary<Policy> = fc
     rowsPerGroup: fc.constantFrom(2048, 10_000),
     minFiles: fc.constantFrom(2, 3, 12),
     minAgeMs: fc.constantFrom(0, 60_000, HOUR_MS),
+    minBytes: fc.constantFrom(1, 3_000, 1_000_000),
+    rowGroupFactor: fc.constantFrom(2, 2, 5),
+    tierFactor: fc.constantFrom(2, 5, 20),
+    cooldownMs: fc.constantFrom(0, 0, 0, 30_000, HOUR_MS),
     settleMs: fc.constantFrom(0, 2_000),
     compression: fc.constantFrom(undefined, undefined, "zstd"),
   })

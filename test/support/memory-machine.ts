@@ -63,6 +63,7 @@ export function bootMachine(
     processes: processesOf({ place: async () => place, stat: async () => stat, isAlive: () => true }),
     openWriters: async (files) => files.map(() => null),
     stateFolder: null,
+    user: { configFolder: null, home: null, environment: {} },
     // The clock of the disk goes on over every boot: ids of runs sort by time.
     now: () => Date.UTC(2026, 0, 1) + disk.ticks,
     clock: () => disk.ticks,
@@ -121,6 +122,9 @@ export function planOf(image: Image, groups: readonly PlannedGroup[]): Plan {
     partitionFilter: [],
     groups: planned,
     skipped: [],
+    skippedByReason: {},
+    crossings: [],
+    nextDueMs: null,
     stats: {
       beforeFileCount: files.length,
       afterFileCount: files.length,

@@ -6,7 +6,7 @@ import { createInventory } from "../../server/src/inventory.ts";
 import type { InventoryPool } from "../../server/src/inventory-pool.ts";
 import type { Watcher } from "../../server/src/watcher.ts";
 import { type FakeEngine, fakeEngine } from "./fake-engine.ts";
-import { testPorts } from "./ports.ts";
+import { quietDeps, testPorts } from "./ports.ts";
 
 export interface WireAnswer {
   readonly jsonrpc?: string;
@@ -137,7 +137,8 @@ function createDaemon(engine: FakeEngine, pool: InventoryPool, checkerEntry: str
     ports: testPorts(),
     engine,
     watcher: fakeWatcher,
-    createInventory: (root, smallFileBytes) => createInventory({ root, pool, smallFileBytes, now }),
+    createInventory: (options) => createInventory({ ...options, pool, now }),
+    ...quietDeps(),
     createChecker: (deadlineMs) => createChecker(checkerEntry, deadlineMs),
     defaults: { memoryBytes: 2 ** 28, threads: 1, deadlineMs: 10_000 },
     version: "0.0.0-test",

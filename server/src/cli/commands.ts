@@ -1,11 +1,15 @@
 import type { Command } from "./call.ts";
+import { check } from "./commands/check.ts";
 import { compact } from "./commands/compact.ts";
+import { config } from "./commands/config.ts";
 import { execute } from "./commands/execute.ts";
+import { history } from "./commands/history.ts";
 import { plan } from "./commands/plan.ts";
 import { purge } from "./commands/purge.ts";
 import { recover } from "./commands/recover.ts";
 import { runs } from "./commands/runs.ts";
 import { stats } from "./commands/stats.ts";
+import { trust } from "./commands/trust.ts";
 import { undo } from "./commands/undo.ts";
 import { watch } from "./commands/watch.ts";
 import { type FlagName, POLICY_FLAGS } from "./flags.ts";
@@ -112,6 +116,48 @@ also with --dry-run and where the question is then answered with no.`,
     example: "tamp watch data/events --min-files 50",
     run: watch,
   },
+  {
+    name: "check",
+    args: [DIR],
+    flags: ["partition", ...POLICY_FLAGS, "workspace", "format", "json"],
+    help: "say whether a threshold is crossed, and exit with 1 where one is; changes nothing",
+    note: `A partition is over a threshold where tamp plan would rewrite files in it.
+Files that cannot be read are told, and cross no threshold by themselves.
+--format github, sarif and junit are for the tools of a job; json is --json.`,
+    example: "tamp check data/events --min-files 50 --format junit > tamp.xml",
+    run: check,
+  },
+  {
+    name: "history",
+    args: [DIR],
+    flags: ["since", "workspace", "json"],
+    help: "show how files, sizes and health became what they are, and what runs did",
+    note: `Kept in the user's state folder: five minutes apart for a day, an hour for
+a month, a day for two years.`,
+    example: "tamp history data/events --since 7d",
+    run: history,
+  },
+  {
+    name: "config",
+    args: [["[DIR]", "the dataset (default: the current folder)"]],
+    flags: [...POLICY_FLAGS, "schema", "json"],
+    help: "show what holds for a dataset and who says it: flag, environment, tamp.jsonc, user or default",
+    note: `Of a flag, TAMP_MIN_FILES and the like, the nearest tamp.jsonc, the user's own
+tamp.jsonc and the default, the first that says something holds. Exits with 2
+where something is wrong.`,
+    example: "tamp config data/events",
+    run: config,
+  },
+  {
+    name: "trust",
+    args: [["[PATH]", "a tamp.jsonc, or a folder at or below it"]],
+    flags: ["revoke", "list", "json"],
+    help: "let a tamp.jsonc start rewrites by itself and choose engine and workspace, as it is now",
+    note: "A file that is changed afterwards must be trusted again.",
+    example: "tamp trust data/tamp.jsonc",
+    notDone: "what is trusted was not changed",
+    run: trust,
+  },
 ];
 
 export const EXAMPLES = `Examples:
@@ -130,6 +176,7 @@ export const TIMES = "Times: a bare number is milliseconds; 90s, 30min, 12h and 
 
 export const EXIT_CODES = `Exit codes:
   0    done, or nothing to do
+  1    a threshold is crossed (check)
   2    error, refused, or not published in full
   130  cancelled or interrupted; or the answer was no
 

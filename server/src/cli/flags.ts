@@ -28,6 +28,10 @@ export interface CliFlags {
   readonly minFiles?: number;
   readonly smallFile?: string;
   readonly minAge?: number;
+  readonly minBytes?: string;
+  readonly rowGroupFactor?: number;
+  readonly tierFactor?: number;
+  readonly cooldown?: number;
   readonly rowsPerGroup?: number;
   readonly compression?: string;
   readonly allow?: readonly string[];
@@ -36,6 +40,11 @@ export interface CliFlags {
   readonly maxGroups?: number;
   readonly retention?: number;
   readonly maxRetained?: string;
+  readonly since?: number;
+  readonly format?: string;
+  readonly schema?: boolean;
+  readonly revoke?: boolean;
+  readonly list?: boolean;
 }
 
 export type FlagName = keyof CliFlags;
@@ -54,6 +63,7 @@ const NOT_YET: readonly string[] = ["schema-union"];
 const AVAILABLE = ALLOWED_CHANGES.filter((name) => !NOT_YET.includes(name));
 
 const { targetSize, targetRows, rowsPerGroup, minFiles, minAgeMs, settleMs, retentionMs } = POLICY_OPTIONS;
+const { rowGroupFactor, tierFactor, cooldownMs } = POLICY_OPTIONS;
 
 /** `7d`: as a flag takes it, in one word. */
 const timeText = (ms: number): string => formatDuration(ms).replace(" ", "");
@@ -124,6 +134,30 @@ export const FLAGS: { readonly [N in FlagName]: Flag } = {
     takes: "duration",
     help: `${minAgeMs.meaning}; 0: what a run published does not rest (default: ${timeText(minAgeMs.default)})`,
   },
+  minBytes: {
+    long: "--min-bytes",
+    value: "SIZE",
+    takes: "text",
+    help: "bytes of small files in a partition that pay for a rewrite (default: 1 x target)",
+  },
+  cooldown: {
+    long: "--cooldown",
+    value: "TIME",
+    takes: "duration",
+    help: `${cooldownMs.meaning} (default: none)`,
+  },
+  tierFactor: {
+    long: "--tier-factor",
+    value: "N",
+    takes: "whole number",
+    help: `${tierFactor.meaning} (default: ${tierFactor.default})`,
+  },
+  rowGroupFactor: {
+    long: "--row-group-factor",
+    value: "N",
+    takes: "whole number",
+    help: `${rowGroupFactor.meaning} (default: ${rowGroupFactor.default})`,
+  },
   rowsPerGroup: {
     long: "--rows-per-group",
     value: "N",
@@ -162,6 +196,25 @@ export const FLAGS: { readonly [N in FlagName]: Flag } = {
     takes: "text",
     help: `${POLICY_OPTIONS.maxRetained.meaning}: the oldest go first (default: no limit)`,
   },
+  since: {
+    long: "--since",
+    value: "TIME",
+    takes: "duration",
+    help: "only the last TIME, e.g. 7d (default: all)",
+  },
+  format: {
+    long: "--format",
+    value: "NAME",
+    takes: "text",
+    help: "text, json, github, sarif or junit (default: text)",
+  },
+  schema: {
+    long: "--schema",
+    takes: "switch",
+    help: "print the JSON schema of tamp.jsonc instead, for editors",
+  },
+  revoke: { long: "--revoke", takes: "switch", help: "trust it no longer" },
+  list: { long: "--list", takes: "switch", help: "show which files are trusted" },
 };
 
 const POLICY_KEYS = {
@@ -170,6 +223,10 @@ const POLICY_KEYS = {
   minFiles: "minFiles",
   smallFile: "smallFile",
   minAge: "minAgeMs",
+  minBytes: "minBytes",
+  cooldown: "cooldownMs",
+  tierFactor: "tierFactor",
+  rowGroupFactor: "rowGroupFactor",
   rowsPerGroup: "rowsPerGroup",
   compression: "compression",
   allow: "allow",

@@ -21,7 +21,7 @@ export interface CliDeps {
 /** Runs one command line, `argv` without the program's own name; gives the exit code and never throws. */
 export async function runCli(argv: readonly string[], deps: CliDeps): Promise<number> {
   const { io } = deps;
-  const json = argv.includes("--json");
+  const json = argv.includes("--json") || /(^| )--format[= ]json( |$)/.test(argv.join(" "));
   let exitCode = EXIT_FINE;
   const program = createProgram(deps, (code) => {
     exitCode = code;

@@ -1,5 +1,5 @@
 import { isAbsolute } from "node:path";
-import type { PolicyInput } from "@tamp/core";
+import type { DataFile, PolicyInput } from "@tamp/core";
 import { invalid, type ParamReader } from "../check.ts";
 import { pageOf, presentFile } from "../present.ts";
 import type { DatasetStats, DatasetSummary, Page, WireFile } from "../protocol.ts";
@@ -8,7 +8,8 @@ import { type HandlerContext, requireTrust } from "./context.ts";
 export async function openDataset(context: HandlerContext): Promise<DatasetSummary> {
   const { daemon, params } = context;
   const recover = params.optionalBoolean("recover") ?? false;
-  if (recover) requireTrust(context, "the dataset was not opened");
+  const automate = params.optionalBoolean("automate") ?? false;
+  if (recover || automate) requireTrust(context, "the dataset was not opened");
   const dataset = await daemon.open({
     root: rootOf(params),
     policy: policyParam(params),
@@ -16,6 +17,7 @@ export async function openDataset(context: HandlerContext): Promise<DatasetSumma
     watch: params.optionalBoolean("watch") ?? true,
     mustExist: params.optionalBoolean("mustExist") ?? false,
     recover,
+    automate,
   });
   return dataset.summary();
 }
@@ -42,7 +44,11 @@ export async function datasetStats({ daemon, params }: HandlerContext): Promise<
 export async function datasetFiles({ daemon, params }: HandlerContext): Promise<Page<WireFile>> {
   const dataset = daemon.dataset(rootOf(params));
   const now = daemon.deps.ports.now();
-  return pageOf(dataset.files(), params, (file) => presentFile(file, dataset.currentPolicy(), now));
+  const view = dataset.view();
+  const slice = (start: number, end: number): readonly DataFile[] => view.page(start, end - start);
+  return pageOf({ length: view.fileCount, slice }, params, (file) =>
+    presentFile(file, dataset.currentPolicy(), now),
+  );
 }
 
 /** The root that every dataset method names: an absolute path. */

@@ -1,7 +1,8 @@
 import { invalid, type ParamReader } from "../check.ts";
 import { type Maintenance, maintain } from "../maintain.ts";
+import type { OpenDataset } from "../open-dataset.ts";
 import { presentRecovered } from "../present.ts";
-import type { PurgeResult, RecoverResult, UndoResult, WireRun } from "../protocol.ts";
+import type { DatasetSummary, PurgeResult, RecoverResult, UndoResult, WireRun } from "../protocol.ts";
 import { type PurgeRequest, purgeRuns } from "../purge.ts";
 import { touchedBy } from "../recover.ts";
 import { listRuns, type RunFacts } from "../runs.ts";
@@ -27,13 +28,16 @@ function presentFacts({ interruptedGroups: _, reason, ...facts }: RunFacts): Wir
 export async function undo(context: HandlerContext): Promise<UndoResult> {
   requireTrust(context, "nothing was undone");
   const runId = context.params.optionalString("runId") ?? null;
+  const dataset = context.daemon.dataset(rootOf(context.params));
+  const before = dataset.summary();
   const { undone, recovered } = await maintained(context, async (held) => ({
     undone: await undoRun(held, runId),
     recovered: held.recovered,
   }));
   const { kind, restored, withdrawn, duplicateWindowMs, reason } = undone;
   const touched = [...restored, ...withdrawn, ...touchedBy(recovered)];
-  await context.daemon.dataset(rootOf(context.params)).refresh(null, touched);
+  await dataset.refresh(null, touched);
+  if (kind === "undone") await recordUndo(dataset, undone.runId ?? "", before);
   return {
     kind,
     runId: undone.runId,
@@ -43,6 +47,20 @@ export async function undo(context: HandlerContext): Promise<UndoResult> {
     recovered: recovered.map(presentRecovered),
     ...(reason === undefined ? {} : { reason }),
   };
+}
+
+async function recordUndo(dataset: OpenDataset, runId: string, before: DatasetSummary): Promise<void> {
+  const after = dataset.summary();
+  await dataset.recordRun({
+    runId,
+    kind: "undone",
+    filesBefore: before.fileCount,
+    filesAfter: after.fileCount,
+    bytesBefore: before.totalBytes,
+    bytesAfter: after.totalBytes,
+    estimatedBytes: null,
+    rewrittenBytes: 0,
+  });
 }
 
 export async function recover(context: HandlerContext): Promise<RecoverResult> {

@@ -10,7 +10,9 @@ export async function makePlan({ daemon, params }: HandlerContext): Promise<Plan
   const operation = params.string("operation");
   if (operation !== "compact") throw invalid(`operation must be compact, not ${operation}`);
   if (params.optionalBoolean("sync") === true) await dataset.refresh();
-  const made = await dataset.makePlan(params.strings("partitionFilter"), policyParam(params));
+  const made = await dataset.makePlan(params.strings("partitionFilter"), {
+    policyInput: policyParam(params),
+  });
   daemon.keepPlan(dataset, made);
   return summarize(daemon, dataset, made);
 }

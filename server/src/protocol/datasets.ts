@@ -8,6 +8,10 @@ export interface WirePolicy {
   readonly rowsPerGroup?: number;
   readonly minFiles?: number;
   readonly minAgeMs?: number;
+  readonly minBytes?: string | number;
+  readonly rowGroupFactor?: number;
+  readonly tierFactor?: number;
+  readonly cooldownMs?: number;
   readonly settleMs?: number;
   readonly compression?: string;
   readonly allow?: readonly string[];
@@ -32,6 +36,8 @@ export interface OpenParams extends DatasetParams {
   readonly mustExist?: boolean;
   /** Finish or undo what an interrupted run left, where nobody maintains the dataset; default false. */
   readonly recover?: boolean;
+  /** Run what the policy file says to `execute` once a threshold is crossed; default false. */
+  readonly automate?: boolean;
 }
 
 export type WireWatchState = {
@@ -40,15 +46,31 @@ export type WireWatchState = {
   readonly remedy?: string;
 };
 
+/** What happens where a threshold is crossed, and what execution waits for. */
+export interface WireAutomation {
+  readonly onThreshold: "off" | "notify" | "execute";
+  readonly state: "idle" | "running" | "waiting";
+  /** Why it waits. */
+  readonly reason?: string;
+  /** Milliseconds since the epoch: it waits at most until then. */
+  readonly untilMs?: number;
+}
+
 export interface DatasetSummary {
   readonly dataset: string;
   readonly state: "ready" | "empty" | "missing" | "scanning";
   readonly generation: number;
   readonly fileCount: number;
   readonly totalBytes: number;
+  readonly totalRows: number;
   readonly smallFileCount: number;
+  /** Files that may still be written. */
+  readonly unsettledCount: number;
+  /** Files that cannot be read or rewritten, each with its reason in `tamp/dataset/files`. */
+  readonly quarantinedCount: number;
   readonly health: WireHealth;
   readonly watch: WireWatchState;
+  readonly automation: WireAutomation;
   readonly running: boolean;
   /** Groups of interrupted runs that `tamp/recover` would judge. */
   readonly interruptedGroups: number;

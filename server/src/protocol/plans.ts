@@ -1,4 +1,5 @@
 import type { DatasetParams, PageParams, WireHealth, WirePolicy } from "./datasets.ts";
+import type { WireCrossing } from "./health.ts";
 
 export interface PlanParams extends DatasetParams {
   readonly operation: "compact";
@@ -110,6 +111,10 @@ export interface WireResolvedPolicy {
   readonly rowsPerGroup: number;
   readonly minFiles: number;
   readonly minAgeMs: number;
+  readonly minBytes: number;
+  readonly rowGroupFactor: number;
+  readonly tierFactor: number;
+  readonly cooldownMs: number;
   readonly settleMs: number;
   readonly compression: string | null;
   readonly allow: readonly string[];
@@ -124,4 +129,9 @@ export interface ThresholdCrossedParams {
   readonly generation: number;
   readonly health: WireHealth;
   readonly plan: PlanSummary;
+  /** `execute`: it is run by itself, as soon as quiet hours and budget allow. */
+  readonly action: "notify" | "execute";
+  /** The 20 with most files; all of them by `tamp/check`. */
+  readonly crossings: readonly WireCrossing[];
+  readonly crossingCount: number;
 }

@@ -1,11 +1,12 @@
-/**
- * Decisions of the watcher as plain logic, time passed in: what to tell after a run of raw events, what an
- * error means, which names and file systems are not watched.
- */
+/** Decisions of the watcher as plain logic, time passed in: what to tell after a run of raw events, and of which names. */
 
 export interface HintLimits {
-  /** Raw events are gathered for this long, counted from the first one. */
+  /** After quiet, raw events are gathered for this long, counted from the first one: a single file is told soon. */
+  readonly firstMs: number;
+  /** Under load each window is twice as long as the one before, up to this. */
   readonly windowMs: number;
+  /** A window with more raw events than this is load. */
+  readonly busyEvents: number;
   /** The window that follows an overflow: one burst shall not be told ten times a second. */
   readonly calmMs: number;
   /** Beyond this many different directories a full look at the disk is cheaper than hints. */
@@ -14,13 +15,21 @@ export interface HintLimits {
   readonly maxEvents: number;
 }
 
-export const HINT_LIMITS: HintLimits = { windowMs: 100, calmMs: 1000, maxDirectories: 1000, maxEvents: 4000 };
+export const HINT_LIMITS: HintLimits = {
+  firstMs: 20,
+  windowMs: 160,
+  busyEvents: 100,
+  calmMs: 1000,
+  maxDirectories: 1000,
+  maxEvents: 4000,
+};
 
 export type Drained =
   | { readonly kind: "none" }
   | { readonly kind: "hints"; readonly directories: readonly string[] }
-  | { readonly kind: "overflow"; readonly reason: string; readonly burst: boolean };
+  | { readonly kind: "overflow"; readonly reason: string };
 
+/** Times are monotonic. */
 export interface HintBuffer {
   /** One raw event; null for an event that counts but means nothing (our own names). */
   readonly add: (directory: string | null, nowMs: number) => void;
@@ -29,7 +38,7 @@ export interface HintBuffer {
   /** When `drain` has something to say; null while it has not. */
   readonly dueMs: () => number | null;
   /** Hints of the window, or overflow in their place, and an empty buffer afterwards. */
-  readonly drain: () => Drained;
+  readonly drain: (nowMs: number) => Drained;
 }
 
 export function createHintBuffer(limits: HintLimits): HintBuffer {
@@ -37,11 +46,20 @@ export function createHintBuffer(limits: HintLimits): HintBuffer {
   let events = 0;
   let lost: string | null = null;
   let openedMs: number | null = null;
-  let windowMs = limits.windowMs;
+  let windowMs = limits.firstMs;
+  let drainedMs = Number.NEGATIVE_INFINITY;
 
-  function drain(): Drained {
+  function open(nowMs: number): void {
+    if (openedMs !== null) return;
+    openedMs = nowMs;
+    // Nothing came for a whole window: the load is over.
+    if (nowMs - drainedMs > windowMs) windowMs = limits.firstMs;
+  }
+
+  function drain(nowMs: number): Drained {
     const result = decide(limits, directories, events, lost);
-    windowMs = result.kind === "overflow" ? limits.calmMs : limits.windowMs;
+    windowMs = nextWindowMs(limits, result, events, windowMs);
+    drainedMs = nowMs;
     directories.clear();
     events = 0;
     lost = null;
@@ -51,18 +69,24 @@ export function createHintBuffer(limits: HintLimits): HintBuffer {
 
   return {
     add: (directory, nowMs) => {
-      openedMs ??= nowMs;
+      open(nowMs);
       events += 1;
       // One more than the limit is enough to know; a burst must not grow the set without bound.
       if (directory !== null && directories.size <= limits.maxDirectories) directories.add(directory);
     },
     lose: (reason, nowMs) => {
-      openedMs ??= nowMs;
+      open(nowMs);
       lost ??= reason;
     },
     dueMs: () => (openedMs === null ? null : openedMs + windowMs),
     drain,
   };
+}
+
+function nextWindowMs(limits: HintLimits, last: Drained, events: number, windowMs: number): number {
+  if (last.kind === "overflow") return limits.calmMs;
+  if (events <= limits.busyEvents) return limits.firstMs;
+  return Math.min(2 * windowMs, limits.windowMs);
 }
 
 /** The bound on raw events for a kernel queue of `queuedEvents`; null where the platform has none to read. */
@@ -71,52 +95,25 @@ export function maxRawEvents(queuedEvents: number | null): number {
   return Math.max(1, Math.min(HINT_LIMITS.maxEvents, Math.floor(queuedEvents / 4)));
 }
 
-export type WatchTrouble =
-  /** No watch can be had any more: poll. */
-  | { readonly kind: "limit"; readonly reason: string; readonly remedy: string }
-  /** Something may have been lost: look at everything once. */
-  | { readonly kind: "lost"; readonly reason: string };
-
-export function classifyWatchError(error: unknown): WatchTrouble {
-  const message = error instanceof Error ? error.message : String(error);
-  switch (codeOf(error)) {
-    case "ENOSPC":
-      return {
-        kind: "limit",
-        reason: "The limit of inotify watches is reached (ENOSPC).",
-        remedy: "sysctl fs.inotify.max_user_watches=1048576",
-      };
-    case "EMFILE":
-    case "ENFILE":
-      return {
-        kind: "limit",
-        reason: `The limit of inotify instances or open files is reached (${codeOf(error)}).`,
-        remedy: "sysctl fs.inotify.max_user_instances=1024, or raise `ulimit -n`",
-      };
-    default:
-      return { kind: "lost", reason: `watcher error: ${message}` };
-  }
-}
-
 /**
- * File systems of Linux whose changes on other machines raise no inotify event, by statfs type
- * (linux/magic.h). FUSE may be local, but the kernel sees no change made behind it.
+ * Counts the raw events that are read at one time; `later` runs its argument when all of them were. Too many, and
+ * the queue, which all roots share, may have run over: it drops events of any root and says nothing.
  */
-const REMOTE_FILE_SYSTEMS: ReadonlyMap<number, string> = new Map([
-  [0x6969, "NFS"],
-  [0xff534d42, "SMB (CIFS)"],
-  [0xfe534d42, "SMB2"],
-  [0x517b, "SMB"],
-  [0x65735546, "FUSE"],
-  [0x01021997, "9p"],
-  [0x00c36400, "Ceph"],
-  [0x5346414f, "AFS"],
-]);
-
-/** The name of the file system where events cannot be trusted; null where they can. */
-export function remoteFileSystem(type: number): string | null {
-  // Some platforms hand the magic number out as a signed 32-bit value.
-  return REMOTE_FILE_SYSTEMS.get(type >>> 0) ?? null;
+export function createFloodGauge(
+  maxEvents: number,
+  later: (run: () => void) => void,
+  onFlood: () => void,
+): () => void {
+  let events = 0;
+  return () => {
+    events += 1;
+    if (events > 1) return;
+    later(() => {
+      const isFlood = events > maxEvents;
+      events = 0;
+      if (isFlood) onFlood();
+    });
+  };
 }
 
 /** Run folders and temporary names of our own (`.tamp`, `.anything.tamp`): never entered, never told. */
@@ -138,14 +135,9 @@ function decide(
   events: number,
   lost: string | null,
 ): Drained {
-  const burst = events > limits.maxEvents || directories.size > limits.maxDirectories;
-  if (lost !== null) return { kind: "overflow", reason: lost, burst };
-  if (burst) return { kind: "overflow", reason: "burst", burst };
+  if (lost !== null) return { kind: "overflow", reason: lost };
+  if (events > limits.maxEvents || directories.size > limits.maxDirectories)
+    return { kind: "overflow", reason: "burst" };
   if (directories.size === 0) return { kind: "none" };
   return { kind: "hints", directories: [...directories].sort() };
-}
-
-function codeOf(error: unknown): string | null {
-  if (typeof error !== "object" || error === null || !("code" in error)) return null;
-  return typeof error.code === "string" ? error.code : null;
 }

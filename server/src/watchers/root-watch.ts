@@ -1,28 +1,65 @@
-import { type FSWatcher, watch } from "node:fs";
 import type { WatchEvents, WatchState } from "../watcher.ts";
-import { classifyWatchError, createHintBuffer, type HintBuffer, type HintLimits } from "./hints.ts";
-import { type Directory, type Found, find, isSame, nearestAncestor, reasonToPoll } from "./root.ts";
+import { AncestorWatch } from "./ancestor-watch.ts";
+import { createHintBuffer, type HintBuffer, type HintLimits } from "./hints.ts";
+import { Poll, pollReason } from "./poll.ts";
+import { type Directory, type Found, isSame, reasonToPoll } from "./root.ts";
 import type { OpenTree, Tree } from "./tree.ts";
+import { classifyWatchError } from "./trouble.ts";
+
+/** What is asked of the file system besides watching. */
+export interface RootDisk {
+  /** What stands at the path of the root now. */
+  readonly find: (root: string) => Promise<Found>;
+  /** Whether a directory may be read, or is gone. */
+  readonly canRead: (path: string) => Promise<boolean>;
+}
 
 export interface RootWatchOptions {
   readonly root: string;
   readonly events: WatchEvents;
   readonly openTree: OpenTree;
+  readonly disk: RootDisk;
   readonly limits: HintLimits;
   readonly pollMs: number;
+  /** Monotonic milliseconds: nothing here waits for the time of day. */
+  readonly clock: () => number;
+  /** Milliseconds since the epoch, as file time stamps have them. */
   readonly now: () => number;
+  /** A raw event of any kind came. */
+  readonly onRaw: () => void;
 }
 
-/** Every so many polls a root that was out of watches tries again, and a watched one sweeps. */
+/** Every so many looks at the root, one that was out of watches tries again, and a watched one sweeps. */
 const TICKS_BETWEEN_REPAIRS = 30;
-/** File time stamps are coarser than the clock, and lag behind it. */
-const CLOCK_SLACK_MS = 2000;
 /** A walk that has not ended by then is not waited for; it goes on. After some errors it never ends. */
 const WALK_PATIENCE_MS = 30_000;
+/** So many directories that may not be read are looked at again; the first is named. */
+const MOST_DENIED = 100;
+
+interface Cause {
+  readonly reason: string;
+  readonly remedy: string;
+}
+
+const LONG_WALK: Cause = {
+  reason: "The first walk over the folders takes long; until it is done not every change is seen at once.",
+  remedy: "Nothing: watching begins when the walk is done.",
+};
 
 /**
  * One root through its life: waited for, walked, watched, gone, back; or polled where events cannot be had.
  * Everything that may have changed the root leads to `check`, which looks at the disk and never at the event.
+ *
+ * What is lost, and when the inventory is right again (`pollMs` is 10 s; a reconcile takes what it takes):
+ *
+ * | lost                                          | right again                                            |
+ * |-----------------------------------------------|--------------------------------------------------------|
+ * | events of a burst (a quarter of the kernel's queue read at once) | at once for all roots, again a second later while it lasts |
+ * | an error of the watcher, a death of its worker | at once, and when it watches again                    |
+ * | a directory that could not be read            | 10 s after it can be, and at every full comparison     |
+ * | the root removed, replaced, renamed, mounted  | at its event, else after 10 s                          |
+ * | no watches left, network file system          | every 10 s; up to 5 min where a look takes over a second |
+ * | anything else, without a sign                 | at the full comparison of the dataset, every 5 min     |
  */
 export class RootWatch {
   readonly #options: RootWatchOptions;
@@ -30,19 +67,19 @@ export class RootWatch {
   readonly #tick: NodeJS.Timeout;
   #tree: Tree | null = null;
   #found: Found | null = null;
-  #ancestor: { readonly path: string; readonly watcher: FSWatcher | null } | null = null;
-  #state: WatchState | null = null;
-  #sweptMs = 0;
+  #ancestor: AncestorWatch | null = null;
+  #told: string | null = null;
   #ticks = 0;
   #flushTimer: NodeJS.Timeout | null = null;
   #sweepTimer: NodeJS.Timeout | null = null;
-  #checkTimer: NodeJS.Timeout | null = null;
   #running: Promise<void> | null = null;
   #again = false;
   #rootEvent = false;
-  /** Polling for want of watches, which the user may grant at any time. */
-  #limited = false;
-  #retry = false;
+  /** Set while events cannot be had; `retry`: for want of watches, which the user may grant at any time. */
+  #polling: { readonly cause: Cause; readonly retry: boolean; readonly poll: Poll } | null = null;
+  #repair = false;
+  #isWalkLong = false;
+  readonly #denied = new Map<string, string>();
   #closed = false;
   #stop: () => void = () => {};
   #giveUpWalk: () => void = () => {};
@@ -65,11 +102,17 @@ export class RootWatch {
     return this.#running;
   }
 
+  /** Events may have been lost. */
+  lose(reason: string): void {
+    if (this.#tree !== null) this.#note((nowMs) => this.#buffer.lose(reason, nowMs));
+  }
+
   async dispose(): Promise<void> {
     this.#closed = true;
     this.#stop();
     clearInterval(this.#tick);
     if (this.#flushTimer !== null) clearTimeout(this.#flushTimer);
+    this.#stopPolling();
     await this.#closeTree();
     this.#stopWaiting();
     await this.#running;
@@ -79,116 +122,159 @@ export class RootWatch {
     while (this.#again && !this.#closed) {
       this.#again = false;
       const rootEvent = this.#rootEvent;
-      const retry = this.#retry;
+      const repair = this.#repair;
       this.#rootEvent = false;
-      this.#retry = false;
-      const found = await find(this.#options.root);
+      this.#repair = false;
+      const found = await this.#options.disk.find(this.#options.root);
       if (this.#closed) return;
-      if (found.kind === "missing") await this.#onMissing(found.reason);
+      if (found.kind === "missing") await this.#onMissing(found);
       else if (!isSame(this.#found, found, rootEvent)) await this.#arm(found);
-      else if (retry) await this.#retryWatching(found);
+      else if (repair) await this.#repairWatch(found);
     }
   }
 
-  async #onMissing(reason: string): Promise<void> {
+  async #onMissing(found: Found): Promise<void> {
     const wasThere = this.#found?.kind === "directory";
-    this.#found = { kind: "missing", reason };
+    this.#found = found;
     if (wasThere) {
+      this.#stopPolling();
       await this.#closeTree();
-      this.#options.events.onOverflow("root is gone");
+      if (this.#closed) return;
+      this.#overflow("root is gone");
     }
-    this.#tell({ kind: "degraded", reason, remedy: "Watching starts by itself when the folder is there." });
-    this.#waitForRoot();
+    this.#tell();
+    this.#ancestor ??= new AncestorWatch(
+      this.#options.root,
+      this.#options.limits.windowMs,
+      () => void this.check(),
+    );
+    void this.#ancestor.follow();
   }
 
   async #arm(found: Directory): Promise<void> {
     const isFirst = this.#found === null;
     this.#found = found;
     this.#stopWaiting();
-    await this.#closeTree();
-    if (this.#closed) return;
+    this.#stopPolling();
     const distrust = reasonToPoll(found);
     if (distrust === null) await this.#walk(found.path);
-    else
-      this.#tell({
-        kind: "polling",
-        reason: distrust,
-        remedy: "Keep the folder on a local disk to have changes seen at once.",
-      });
-    if (!isFirst && !this.#closed) this.#options.events.onOverflow("root came back");
+    else {
+      await this.#closeTree();
+      const remedy = "Keep the folder on a local disk to have changes seen at once.";
+      this.#startPolling({ reason: distrust, remedy }, false);
+    }
+    if (!isFirst && !this.#closed) this.#overflow("root came back");
   }
 
-  async #retryWatching(found: Directory): Promise<void> {
-    await this.#walk(found.path);
-    if (!this.#limited && !this.#closed) this.#options.events.onOverflow("events can be had again");
+  /** Now and then: watches may have been granted, a directory may have slipped through, the tree may have grown. */
+  async #repairWatch(found: Directory): Promise<void> {
+    if (this.#polling?.retry === true) {
+      if (await this.#walk(found.path)) this.#overflow("events can be had again");
+    } else if (this.#tree?.outgrown() === true) {
+      if (await this.#walk(found.path)) this.#overflow("the folder has grown");
+    } else this.#sweepSoon(0);
   }
 
-  async #walk(path: string): Promise<void> {
-    const startMs = this.#options.now();
-    this.#limited = false;
-    const tree = this.#options.openTree(path, {
-      onChange: (directory) => this.#note((nowMs) => this.#buffer.add(directory, nowMs)),
-      onRoot: () => {
-        this.#rootEvent = true;
-        void this.check();
+  /** Whether the tree is watched now. */
+  async #walk(path: string): Promise<boolean> {
+    await this.#closeTree();
+    if (this.#closed) return false;
+    // Errors may come before the tree is known.
+    const early: unknown[] = [];
+    let opened: Tree | null = null;
+    const tree = this.#options.openTree({
+      root: path,
+      now: this.#options.now,
+      events: {
+        onChange: (directory) => {
+          this.#options.onRaw();
+          this.#note((nowMs) => this.#buffer.add(directory, nowMs));
+        },
+        onRoot: () => {
+          this.#rootEvent = true;
+          void this.check();
+        },
+        onError: (error) => {
+          if (opened === null) early.push(error);
+          else this.#onError(opened, error);
+        },
       },
-      onError: (error) => this.#onError(tree, error),
     });
+    opened = tree;
     this.#tree = tree;
-    await this.#patience(tree.ready);
-    if (this.#tree !== tree || this.#closed) return;
-    this.#tell({ kind: "watching" });
+    const inTime = this.#patience(tree);
+    for (const error of early) this.#onError(tree, error);
+    await inTime;
+    if (this.#tree !== tree || this.#closed) return false;
+    this.#stopPolling();
+    this.#tell();
     // Directories made while the walk ran may have slipped through it.
-    this.#sweptMs = startMs;
     this.#sweepSoon(0);
+    return true;
   }
 
   /** Resolves when the walk is done, when the tree is given up, or late; then with a look at everything. */
-  async #patience(ready: Promise<void>): Promise<void> {
+  async #patience(tree: Tree): Promise<void> {
     let timer: NodeJS.Timeout | null = null;
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(() => {
-        void ready.then(() => this.#note((nowMs) => this.#buffer.lose("first walk took long", nowMs)));
+        this.#isWalkLong = true;
+        void tree.ready.then(() => this.#onLateWalk(tree));
         resolve();
       }, WALK_PATIENCE_MS);
     });
     const givenUp = new Promise<void>((resolve) => {
       this.#giveUpWalk = resolve;
     });
-    await Promise.race([ready, late, givenUp, this.#stopped]);
+    await Promise.race([tree.ready, late, givenUp, this.#stopped]);
     if (timer !== null) clearTimeout(timer);
+  }
+
+  #onLateWalk(tree: Tree): void {
+    if (this.#tree !== tree) return;
+    this.#isWalkLong = false;
+    this.#tell();
+    this.lose("first walk took long");
   }
 
   #onError(tree: Tree, error: unknown): void {
     if (this.#tree !== tree || this.#closed) return;
     const trouble = classifyWatchError(error);
-    if (trouble.kind === "lost") {
-      this.#note((nowMs) => this.#buffer.lose(trouble.reason, nowMs));
-      return;
+    if (trouble.kind === "lost") this.lose(trouble.reason);
+    else if (trouble.kind === "denied") {
+      if (this.#denied.size < MOST_DENIED) this.#denied.set(trouble.path, trouble.code);
+      this.#tell();
+    } else {
+      const isNew = this.#polling === null;
+      if (isNew) this.#say({ kind: "degraded", reason: trouble.reason, remedy: trouble.remedy });
+      void this.#closeTree();
+      this.#giveUpWalk();
+      if (isNew) this.#overflow(trouble.reason);
+      this.#startPolling(trouble, true);
     }
-    this.#limited = true;
-    this.#tell({ kind: "degraded", reason: trouble.reason, remedy: trouble.remedy });
-    void this.#closeTree();
-    this.#giveUpWalk();
-    this.#options.events.onOverflow(trouble.reason);
-    this.#tell({ kind: "polling", reason: trouble.reason, remedy: trouble.remedy });
   }
 
   #onTick(): void {
     this.#ticks += 1;
-    const repair = this.#ticks % TICKS_BETWEEN_REPAIRS === 0;
-    if (this.#state?.kind === "polling") {
-      this.#options.events.onOverflow("poll");
-      this.#retry = repair && this.#limited;
-    } else if (repair && this.#tree !== null) {
-      this.#sweepSoon(0);
-    }
+    this.#repair = this.#ticks % TICKS_BETWEEN_REPAIRS === 0;
     void this.check();
+    if (this.#denied.size > 0) void this.#askAgain();
+  }
+
+  async #askAgain(): Promise<void> {
+    const tree = this.#tree;
+    const granted: string[] = [];
+    for (const path of this.#denied.keys()) if (await this.#options.disk.canRead(path)) granted.push(path);
+    if (granted.length === 0 || this.#closed || tree === null || this.#tree !== tree) return;
+    for (const path of granted) this.#denied.delete(path);
+    this.#tell();
+    await tree.sweep(granted);
+    this.lose("a folder can be read again");
   }
 
   #note(record: (nowMs: number) => void): void {
     if (this.#closed) return;
-    const nowMs = this.#options.now();
+    const nowMs = this.#options.clock();
     record(nowMs);
     const dueMs = this.#buffer.dueMs();
     if (dueMs === null || this.#flushTimer !== null) return;
@@ -197,11 +283,15 @@ export class RootWatch {
 
   #flush(): void {
     this.#flushTimer = null;
-    const drained = this.#buffer.drain();
+    const drained = this.#buffer.drain(this.#options.clock());
     if (drained.kind === "hints") this.#options.events.onHint(drained.directories);
     if (drained.kind !== "overflow") return;
-    this.#options.events.onOverflow(drained.reason);
+    this.#overflow(drained.reason);
     this.#sweepSoon(this.#options.limits.calmMs);
+  }
+
+  #overflow(reason: string): void {
+    void this.#options.events.onOverflow(reason);
   }
 
   #sweepSoon(delayMs: number): void {
@@ -209,60 +299,72 @@ export class RootWatch {
     if (tree === null || this.#sweepTimer !== null) return;
     this.#sweepTimer = setTimeout(() => {
       this.#sweepTimer = null;
-      const sinceMs = this.#sweptMs - CLOCK_SLACK_MS;
-      this.#sweptMs = this.#options.now();
-      void tree.sweep(sinceMs);
+      void tree.sweep([]);
     }, delayMs);
   }
 
-  /** Watches the nearest directory above that exists; any event there is a reason to look. */
-  #waitForRoot(): void {
-    void nearestAncestor(this.#options.root).then((path) => {
-      if (this.#closed || this.#found?.kind !== "missing" || this.#ancestor?.path === path) return;
-      this.#stopWaiting();
-      this.#ancestor = { path, watcher: watchOne(path, () => this.#checkSoon()) };
-      // The root may have come between the look and the watch.
-      void this.check();
-    });
+  #startPolling(cause: Cause, retry: boolean): void {
+    if (this.#closed) return;
+    const { pollMs, clock, events } = this.#options;
+    this.#polling ??= {
+      cause,
+      retry,
+      poll: new Poll({
+        baseMs: pollMs,
+        clock,
+        look: async () => events.onOverflow("poll"),
+        onInterval: () => this.#tell(),
+      }),
+    };
+    this.#tell();
   }
 
-  /** The directory above may be a busy one. */
-  #checkSoon(): void {
-    this.#checkTimer ??= setTimeout(() => {
-      this.#checkTimer = null;
-      void this.check();
-    }, this.#options.limits.windowMs);
+  #stopPolling(): void {
+    this.#polling?.poll.dispose();
+    this.#polling = null;
   }
 
   #stopWaiting(): void {
-    if (this.#checkTimer !== null) clearTimeout(this.#checkTimer);
-    this.#checkTimer = null;
-    this.#ancestor?.watcher?.close();
+    this.#ancestor?.dispose();
     this.#ancestor = null;
   }
 
   async #closeTree(): Promise<void> {
     const tree = this.#tree;
     this.#tree = null;
+    this.#isWalkLong = false;
+    this.#denied.clear();
     if (this.#sweepTimer !== null) clearTimeout(this.#sweepTimer);
     this.#sweepTimer = null;
     await tree?.dispose();
   }
 
-  #tell(state: WatchState): void {
-    if (this.#closed || JSON.stringify(state) === JSON.stringify(this.#state)) return;
-    this.#state = state;
+  /** Tells the state that what is known amounts to; it holds until another one is told. */
+  #tell(): void {
+    if (this.#found?.kind === "missing") {
+      const remedy = "Watching starts by itself when the folder is there.";
+      this.#say({ kind: "degraded", reason: this.#found.reason, remedy });
+    } else if (this.#polling !== null) {
+      const { cause, poll } = this.#polling;
+      this.#say({ kind: "polling", reason: pollReason(cause.reason, poll.intervalMs), remedy: cause.remedy });
+    } else if (this.#denied.size > 0) this.#say({ kind: "degraded", ...deniedCause(this.#denied) });
+    else if (this.#isWalkLong) this.#say({ kind: "degraded", ...LONG_WALK });
+    else if (this.#tree !== null) this.#say({ kind: "watching" });
+  }
+
+  #say(state: WatchState): void {
+    const text = JSON.stringify(state);
+    if (this.#closed || text === this.#told) return;
+    this.#told = text;
     this.#options.events.onState(state);
   }
 }
 
-/** Null where no watch can be had: the timer looks too. */
-function watchOne(path: string, onEvent: () => void): FSWatcher | null {
-  try {
-    const watcher = watch(path, onEvent);
-    watcher.on("error", onEvent);
-    return watcher;
-  } catch {
-    return null;
-  }
+function deniedCause(denied: ReadonlyMap<string, string>): Cause {
+  const [[path = "", code = ""] = []] = denied;
+  const more = denied.size > 1 ? ` and ${denied.size - 1} more` : "";
+  return {
+    reason: `A folder cannot be watched (${code}): ${path}${more}.`,
+    remedy: "Let the user that runs tamp read and enter it; it is tried again by itself.",
+  };
 }

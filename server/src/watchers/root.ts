@@ -1,6 +1,7 @@
-import { realpath, stat, statfs } from "node:fs/promises";
+import { constants } from "node:fs";
+import { access, realpath, stat, statfs } from "node:fs/promises";
 import { dirname, sep } from "node:path";
-import { remoteFileSystem } from "./hints.ts";
+import { remoteFileSystem } from "./trouble.ts";
 
 /** What stands at the path of a root now. */
 export type Found = { readonly kind: "missing"; readonly reason: string } | Directory;
@@ -63,4 +64,14 @@ export async function nearestAncestor(root: string): Promise<string> {
     path = dirname(path);
   }
   return path;
+}
+
+/** Also true for what is not there any more: nothing is in the way then. */
+export async function canRead(path: string): Promise<boolean> {
+  try {
+    await access(path, constants.R_OK | constants.X_OK);
+    return true;
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "ENOENT";
+  }
 }

@@ -2,14 +2,22 @@
 import { readFileSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { assertNever } from "@tamp/core";
-import { HINT_LIMITS, maxRawEvents } from "./hints.ts";
+import { treeOpener } from "./choose-tree.ts";
+import { createFloodGauge, HINT_LIMITS, maxRawEvents } from "./hints.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./messages.ts";
+import { canRead, find } from "./root.ts";
 import { RootWatch } from "./root-watch.ts";
-import { openTree } from "./tree.ts";
 
-const { pollMs } = workerData as WorkerSettings;
+const { pollMs, tree } = workerData as WorkerSettings;
 const limits = { ...HINT_LIMITS, maxEvents: maxRawEvents(queuedEvents()) };
 const roots = new Map<number, RootWatch>();
+/** Full looks that were asked for and are not done. */
+const looks = new Map<number, () => void>();
+let lastLook = 0;
+// libuv reads all that the kernel has queued before immediates run.
+const onRaw = createFloodGauge(limits.maxEvents, setImmediate, () => {
+  for (const watch of roots.values()) watch.lose("burst");
+});
 
 // chokidar lets these variables overrule its options. The thread has a copy of the environment of its own.
 for (const name of Object.keys(process.env)) {
@@ -24,6 +32,10 @@ parentPort?.on("message", (message: ToWorker) => {
     case "unwatch":
       void close(message.id);
       return;
+    case "looked":
+      looks.get(message.look)?.();
+      looks.delete(message.look);
+      return;
     default:
       assertNever(message);
   }
@@ -32,13 +44,16 @@ parentPort?.on("message", (message: ToWorker) => {
 async function open(id: number, root: string): Promise<void> {
   const watch = new RootWatch({
     root,
-    openTree,
+    openTree: treeOpener(tree),
+    disk: { find, canRead },
     limits,
     pollMs,
+    clock: () => performance.now(),
     now: () => Date.now(),
+    onRaw,
     events: {
       onHint: (directories) => send({ kind: "hint", id, directories }),
-      onOverflow: (reason) => send({ kind: "overflow", id, reason }),
+      onOverflow: (reason) => askForLook(id, reason),
       onState: (state) => send({ kind: "state", id, state }),
     },
   });
@@ -52,6 +67,13 @@ async function close(id: number): Promise<void> {
   roots.delete(id);
   await watch?.dispose();
   send({ kind: "closed", id });
+}
+
+function askForLook(id: number, reason: string): Promise<void> {
+  lastLook += 1;
+  const look = lastLook;
+  send({ kind: "overflow", id, look, reason });
+  return new Promise((resolve) => looks.set(look, resolve));
 }
 
 function send(message: FromWorker): void {

@@ -1,27 +1,19 @@
-import { formatSize, POLICY_OPTIONS } from "@tamp/core";
-import type {
-  ChangedParams,
-  DatasetStats,
-  ServerNotifications,
-  ThresholdCrossedParams,
-} from "../../protocol.ts";
+import { formatSize } from "@tamp/core";
+import type { ChangedParams, DatasetSummary, OpenParams, ThresholdCrossedParams } from "../../protocol.ts";
 import { type CommandCall, printJson, tellLine, viewOf, workspaceOf } from "../call.ts";
 import type { DaemonClient } from "../client.ts";
 import { paintScore } from "../color.ts";
+import { explainCrossing } from "../crossings.ts";
 import { commandLine, POLICY_FLAGS, policyOf } from "../flags.ts";
 import type { CliIo } from "../io.ts";
-import { EXIT_FINE, tellFailure } from "../problem.ts";
+import { EXIT_FINE } from "../problem.ts";
 import { workOf } from "../render-plan.ts";
 import { watchText } from "../render-stats.ts";
-import { countOf, formatClock, formatCount, printable } from "../text.ts";
+import { countOf, formatClock, formatCount, partitionName, printable, shorten } from "../text.ts";
 
 const A_DAY_MS = 86_400_000;
-
-const NOTIFICATIONS = [
-  "tamp/dataset/changed",
-  "tamp/dataset/thresholdCrossed",
-  "tamp/run/finished",
-] as const satisfies readonly (keyof ServerNotifications)[];
+/** People are told at most this often; what changes meanwhile shares the next line. */
+const PAUSE_MS = 500;
 
 /** Tells every change of a dataset until it is interrupted, which is its normal end. */
 export async function watch(call: CommandCall): Promise<number> {
@@ -31,11 +23,12 @@ export async function watch(call: CommandCall): Promise<number> {
   const params = { dataset, watch: true, mustExist: false, policy: policyOf(flags), ...workspaceOf(call) };
   const client = await call.connect();
   try {
-    const teller = flags.json === true ? tellLines(call, client) : tellPeople(call, client, dataset);
+    const teller = flags.json === true ? tellLines(call, client) : tellPeople(call, client);
     const summary = await client.request("tamp/dataset/open", params, { signal: io.signal });
     tellLine(io, `Watching ${printable(dataset)} (${printable(watchText(summary.watch))}); Ctrl-C ends`);
-    await teller.begin();
+    teller.begin(summary);
     await untilInterrupted(io);
+    await teller.end(() => lookAgain(client, params));
     return EXIT_FINE;
   } catch (error) {
     if (!io.signal.aborted) throw error;
@@ -46,119 +39,131 @@ export async function watch(call: CommandCall): Promise<number> {
 }
 
 interface Teller {
-  /** Called once the dataset is open: what was heard before belongs to opening it. */
-  begin(): Promise<void>;
+  /** Called once the dataset is open: changes that were heard before belong to opening it. */
+  begin(summary: DatasetSummary): void;
+  end(lookAgain: () => Promise<DatasetSummary>): Promise<void>;
 }
 
-/** One JSON object a line for each notification, as the wire has it. */
-function tellLines({ io }: CommandCall, client: DaemonClient): Teller {
-  for (const method of NOTIFICATIONS)
-    client.onNotification(method, (params) => printJson(io, { method, params }));
-  return { begin: async () => {} };
-}
-
-/** A status line for each change; changes that come while one is being counted share the next line. */
-function tellPeople(call: CommandCall, client: DaemonClient, dataset: string): Teller {
-  const { io } = call;
-  const crossed: ThresholdCrossedParams[] = [];
-  let pending: Changes | null = NO_CHANGES;
-  let open = false;
-  let telling = false;
-  let last = { status: "", text: "" };
-  const settled = settling(call, () => {
-    pending ??= NO_CHANGES;
-    tellSoon();
-  });
-  const count = (): Promise<DatasetStats> =>
-    client.request("tamp/dataset/stats", { dataset }, { signal: io.signal });
-  const tell = async (): Promise<void> => {
-    if (!open || telling) return;
-    telling = true;
-    try {
-      while (pending !== null && !io.signal.aborted) {
-        const changes: Changes = pending;
-        pending = null;
-        let stats = await count();
-        if (last.text === "" && stats.unsettledCount > 0) {
-          await settled.wait();
-          stats = await count();
-        }
-        settled.see(stats);
-        const status = statusText(call, stats);
-        const text = `${status}${changesText(changes)}`;
-        const same = text === last.text || (changes === NO_CHANGES && status === last.status);
-        if (!same) io.out(`${formatClock(io.now())} UTC ${text}\n`);
-        last = { status, text };
-      }
-      for (const params of crossed.splice(0)) io.out(crossedText(call, params));
-    } finally {
-      telling = false;
-    }
-  };
-  const tellSoon = (): void => void tell().catch((error: unknown) => tellTrouble(io, error));
-  client.onNotification("tamp/dataset/changed", (params) => {
-    pending = addChanges(pending ?? NO_CHANGES, params, open);
-    tellSoon();
-  });
-  client.onNotification("tamp/dataset/thresholdCrossed", (params) => {
-    crossed.push(params);
-    tellSoon();
-  });
-  return {
-    async begin() {
-      open = true;
-      await tell();
-    },
-  };
-}
-
-interface Settling {
-  /** Until files that may still be written have come to rest: what is told before was not judged. */
-  wait(): Promise<void>;
-  /** Tells once more after files have come to rest, which changes none of them. */
-  see(stats: DatasetStats): void;
-}
-
-/** Files come to rest without a notification. */
-function settling({ io, flags }: CommandCall, again: () => void): Settling {
-  const settleMs = flags.settle ?? POLICY_OPTIONS.settleMs.default;
-  let unsettled = 0;
-  return {
-    wait: () => io.sleep(settleMs, io.signal),
-    see({ unsettledCount }) {
-      const grew = unsettledCount > unsettled;
-      unsettled = unsettledCount;
-      // The end of the wait is the end of the watch, where that was interrupted.
-      if (grew) io.sleep(settleMs, io.signal).then(again, () => {});
-    },
-  };
-}
-
-/** A line that could not be told ends nothing: the next change tries again. */
-function tellTrouble(io: CliIo, error: unknown): void {
-  if (!io.signal.aborted) tellFailure(error, io, false);
+/** Opening it once more compares all of it with the disk. */
+function lookAgain(client: DaemonClient, params: OpenParams): Promise<DatasetSummary> {
+  return client.request("tamp/dataset/open", params);
 }
 
 type Changes = Pick<ChangedParams, "added" | "changed" | "removed">;
 
 const NO_CHANGES: Changes = { added: 0, changed: 0, removed: 0 };
 
-/** The first scan finds every file: that is no change that a person made. */
-function addChanges(sum: Changes, { added, changed, removed }: Changes, open: boolean): Changes {
-  if (!open) return sum;
+function addChanges(sum: Changes, { added, changed, removed }: Changes): Changes {
   return { added: sum.added + added, changed: sum.changed + changed, removed: sum.removed + removed };
 }
 
-function statusText(call: CommandCall, stats: DatasetStats): string {
+function isChange({ added, changed, removed }: Changes): boolean {
+  return added + changed + removed > 0;
+}
+
+/** One JSON object a line, from `open` to `end`; protocol.md has them under "Lines of tamp watch". */
+function tellLines({ io }: CommandCall, client: DaemonClient): Teller {
+  let phase: "opening" | "open" | "ending" = "opening";
+  let untold = NO_CHANGES;
+  let last = "";
+  const early: object[] = [];
+  const stamp = (): { readonly at: string } => ({ at: new Date(io.now()).toISOString() });
+  const print = (kind: string, changes: Changes, summary: DatasetSummary): void => {
+    const text = JSON.stringify(summary);
+    if (kind === "state" && text === last) return;
+    last = text;
+    printJson(io, { kind, ...stamp(), ...changes, ...summary });
+  };
+  const printOther = (kind: string, params: object): void => {
+    const line = { kind, ...stamp(), ...params };
+    if (phase === "opening") early.push(line);
+    else printJson(io, line);
+  };
+  client.onNotification("tamp/dataset/changed", ({ summary, added, changed, removed }) => {
+    const changes = { added, changed, removed };
+    if (phase === "open") print(isChange(changes) ? "change" : "state", changes, summary);
+    if (phase === "ending") untold = addChanges(untold, changes);
+  });
+  client.onNotification("tamp/dataset/thresholdCrossed", (params) => printOther("crossed", params));
+  client.onNotification("tamp/run/finished", (params) => printOther("run", params));
+  return {
+    begin(summary) {
+      phase = "open";
+      print("open", NO_CHANGES, summary);
+      for (const line of early) printJson(io, line);
+    },
+    async end(look) {
+      phase = "ending";
+      const summary = await look();
+      print("end", untold, summary);
+    },
+  };
+}
+
+/** A status line for each change, and what the watch itself has come to. */
+function tellPeople(call: CommandCall, client: DaemonClient): Teller {
+  const { io } = call;
+  const crossed: ThresholdCrossedParams[] = [];
+  let latest: DatasetSummary | null = null;
+  let changes = NO_CHANGES;
+  let phase: "opening" | "resting" | "telling" = "opening";
+  let last = { status: "", text: "", watch: "" };
+  const tellStatus = (summary: DatasetSummary): void => {
+    const status = statusText(call, summary);
+    const text = `${status}${changesText(changes)}`;
+    const same = text === last.text || (!isChange(changes) && status === last.status);
+    const watch = watchText(summary.watch);
+    if (!same) io.out(`${formatClock(io.now())} UTC ${text}\n`);
+    if (watch !== last.watch && last.watch !== "") tellLine(io, `Now ${printable(watch)}`);
+    changes = NO_CHANGES;
+    last = { status, text, watch };
+  };
+  const tellAll = (): void => {
+    if (latest !== null) tellStatus(latest);
+    latest = null;
+    for (const params of crossed.splice(0)) io.out(crossedText(call, params));
+  };
+  const tell = async (): Promise<void> => {
+    if (phase !== "resting") return;
+    phase = "telling";
+    while ((latest !== null || crossed.length > 0) && !io.signal.aborted) {
+      tellAll();
+      await io.sleep(PAUSE_MS, io.signal).catch(() => {});
+    }
+    phase = "resting";
+  };
+  client.onNotification("tamp/dataset/changed", (params) => {
+    if (phase === "opening") return;
+    changes = addChanges(changes, params);
+    latest = params.summary;
+    void tell();
+  });
+  client.onNotification("tamp/dataset/thresholdCrossed", (params) => {
+    crossed.push(params);
+    void tell();
+  });
+  return {
+    begin(summary) {
+      phase = "resting";
+      latest = summary;
+      void tell();
+    },
+    end: async () => tellAll(),
+  };
+}
+
+function statusText(call: CommandCall, summary: DatasetSummary): string {
   const { paint } = viewOf(call);
+  const { fileCount, smallFileCount, totalBytes, unsettledCount, health } = summary;
   // Unsettled files take no part in the judgement.
-  const judged = stats.fileCount === 0 || stats.unsettledCount < stats.fileCount;
+  const judged = fileCount === 0 || unsettledCount < fileCount;
   const parts = [
-    countOf(stats.fileCount, "file").padStart(13),
-    `${formatCount(stats.smallFileCount)} small`,
-    formatSize(stats.totalBytes),
-    judged ? `health ${paintScore(paint, stats.health.score)}` : "not judged yet",
-    ...(stats.unsettledCount > 0 ? [`${formatCount(stats.unsettledCount)} unsettled`] : []),
+    countOf(fileCount, "file").padStart(13),
+    `${formatCount(smallFileCount)} small`,
+    formatSize(totalBytes),
+    judged ? `health ${paintScore(paint, health.score)}` : "not judged yet",
+    ...(unsettledCount > 0 ? [`${formatCount(unsettledCount)} unsettled`] : []),
+    ...(summary.state === "missing" ? [paint.warn("the directory is missing")] : []),
   ];
   return parts.join("  ");
 }
@@ -172,12 +177,24 @@ function changesText({ added, changed, removed }: Changes): string {
   return parts.length === 0 ? "" : `  (${parts.join(", ")})`;
 }
 
-function crossedText(call: CommandCall, { dataset, health, plan }: ThresholdCrossedParams): string {
-  const { paint } = viewOf(call);
+const MOST_CROSSINGS = 3;
+
+function crossedText(
+  call: CommandCall,
+  { dataset, health, plan, crossings, crossingCount }: ThresholdCrossedParams,
+): string {
+  const { paint, width } = viewOf(call);
+  const shown = crossings.slice(0, MOST_CROSSINGS);
+  const more = crossingCount - shown.length;
   const { stats } = plan;
   const run = commandLine("compact", dataset, call.flags, [...POLICY_FLAGS, "workspace"]);
   return [
     `${formatClock(call.io.now())} UTC ${paint.warn("threshold crossed")}: health ${paintScore(paint, health.score)} of 100`,
+    ...shown.map((crossing) => {
+      const text = explainCrossing(crossing);
+      return `  ${shorten(partitionName(crossing.partition), Math.max(20, width - text.length - 4))}: ${text}`;
+    }),
+    ...(more > 0 ? [`  … and ${countOf(more, "more partition")} (all: tamp check)`] : []),
     `  plan ready: rewrites ${workOf(plan)}`,
     `  files ${formatCount(stats.beforeFileCount)} → ~${formatCount(stats.afterFileCount)}, size ${formatSize(stats.beforeTotalBytes)} → ~${formatSize(stats.afterTotalBytes)}`,
     `  run it: ${run}`,
@@ -187,5 +204,5 @@ function crossedText(call: CommandCall, { dataset, health, plan }: ThresholdCros
 
 /** Sleeps, because a pending timer is what keeps the process alive while nothing happens. */
 async function untilInterrupted(io: CliIo): Promise<void> {
-  while (!io.signal.aborted) await io.sleep(A_DAY_MS, io.signal);
+  while (!io.signal.aborted) await io.sleep(A_DAY_MS, io.signal).catch(() => {});
 }

@@ -1,18 +1,25 @@
 import { Worker } from "node:worker_threads";
 import { assertNever } from "@tamp/core";
 import type { Watch, WatchEvents, Watcher } from "../watcher.ts";
+import type { TreeKind } from "./choose-tree.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./messages.ts";
+import { Poll, pollReason } from "./poll.ts";
 
-export interface ChokidarWatcherOptions {
+export interface ThreadedWatcherOptions {
   /** The built `watch-worker`. */
   readonly workerEntry: URL | string;
   /** Time between full looks while events cannot be had. */
   readonly pollMs?: number;
+  /** In place of the adapter that fits each root. */
+  readonly tree?: TreeKind;
 }
 
 /** A watcher in a thread of its own with bounded memory: a huge tree costs the watch, never the daemon. */
-export function createChokidarWatcher(options: ChokidarWatcherOptions): Watcher {
-  return new ChokidarWatcher(options.workerEntry, options.pollMs ?? 10_000);
+export function createThreadedWatcher(options: ThreadedWatcherOptions): Watcher {
+  return new ThreadedWatcher(options.workerEntry, {
+    pollMs: options.pollMs ?? 10_000,
+    tree: options.tree ?? null,
+  });
 }
 
 interface Root {
@@ -25,12 +32,16 @@ interface Root {
   onClosed: () => void;
 }
 
-/** A worker that dies again within this time is not started a third time for the same roots. */
+/** Enough for about 100,000 directories; what needs more is polled. */
+const MOST_HEAP_MB = 192;
+/** A worker that dies again within this time is not started a third time at once. */
 const QUICK_DEATH_MS = 60_000;
+/** A worker that was given up is tried again after this. */
+const SECOND_CHANCE_MS = 10 * 60_000;
 
-class ChokidarWatcher implements Watcher {
+class ThreadedWatcher implements Watcher {
   readonly #workerEntry: URL | string;
-  readonly #pollMs: number;
+  readonly #settings: WorkerSettings;
   readonly #roots = new Map<number, Root>();
   readonly #closing = new Map<number, Root>();
   #worker: Worker | null = null;
@@ -40,12 +51,12 @@ class ChokidarWatcher implements Watcher {
   /** Set from a restart until the worker has lived for a while. */
   #probation: NodeJS.Timeout | null = null;
   /** Set while this side polls in place of a worker that would not live. */
-  #poll: NodeJS.Timeout | null = null;
+  #given: { readonly poll: Poll; readonly retry: NodeJS.Timeout } | null = null;
   #disposed = false;
 
-  constructor(workerEntry: URL | string, pollMs: number) {
+  constructor(workerEntry: URL | string, settings: WorkerSettings) {
     this.#workerEntry = workerEntry;
-    this.#pollMs = pollMs;
+    this.#settings = settings;
   }
 
   async watch(path: string, events: WatchEvents): Promise<Watch> {
@@ -77,7 +88,7 @@ class ChokidarWatcher implements Watcher {
     const root = this.#roots.get(id);
     if (root === undefined) return;
     this.#roots.delete(id);
-    const gaveUp = this.#poll !== null;
+    const gaveUp = this.#given !== null;
     this.#forgive();
     if (this.#worker !== null) {
       await this.#await((onClosed) => {
@@ -94,12 +105,12 @@ class ChokidarWatcher implements Watcher {
   /** A new set of roots gets a new chance. */
   #forgive(): void {
     if (this.#probation !== null) clearTimeout(this.#probation);
-    if (this.#poll !== null) {
-      clearInterval(this.#poll);
-      for (const root of this.#roots.values()) root.restartCause = "the watched folders changed";
-    }
     this.#probation = null;
-    this.#poll = null;
+    if (this.#given === null) return;
+    this.#given.poll.dispose();
+    clearTimeout(this.#given.retry);
+    this.#given = null;
+    for (const root of this.#roots.values()) root.restartCause = "it had been given up";
   }
 
   #ensureWorker(root: Root): void {
@@ -108,14 +119,13 @@ class ChokidarWatcher implements Watcher {
   }
 
   #start(): void {
-    const settings: WorkerSettings = { pollMs: this.#pollMs };
     const worker = new Worker(this.#workerEntry, {
       name: "watcher",
-      workerData: settings,
+      workerData: this.#settings,
       execArgv: [],
       // stdout of the daemon belongs to the protocol.
       stdout: true,
-      resourceLimits: { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 8 },
+      resourceLimits: { maxOldGenerationSizeMb: MOST_HEAP_MB, maxYoungGenerationSizeMb: 8 },
     });
     let cause = "it ended by itself";
     worker.on("message", (message: FromWorker) => this.#onMessage(message));
@@ -135,7 +145,12 @@ class ChokidarWatcher implements Watcher {
       return;
     }
     const root = this.#roots.get(message.id);
-    if (root !== undefined) deliver(root, message);
+    if (message.kind === "overflow") {
+      const { id, look } = message;
+      const looked = (): void => this.#post({ kind: "looked", id, look });
+      // A look that failed is over too.
+      Promise.resolve(root?.events.onOverflow(message.reason)).then(looked, looked);
+    } else if (root !== undefined) deliver(root, message);
   }
 
   #onExit(worker: Worker, cause: string): void {
@@ -149,28 +164,53 @@ class ChokidarWatcher implements Watcher {
   }
 
   #restart(cause: string): void {
+    this.#onTrial();
+    const reason = `The watcher stopped: ${cause}.`;
+    const remedy = "Nothing: it is started again, and everything is compared then.";
+    for (const root of this.#roots.values()) {
+      root.restartCause = cause;
+      root.events.onState({ kind: "degraded", reason, remedy });
+    }
+    this.#start();
+  }
+
+  #onTrial(): void {
     this.#probation = setTimeout(() => {
       this.#probation = null;
     }, QUICK_DEATH_MS).unref();
-    for (const root of this.#roots.values()) root.restartCause = cause;
-    this.#start();
   }
 
   #pollInstead(cause: string): void {
     this.#forgive();
-    const because = {
-      reason: `The watcher stopped twice: ${cause}.`,
-      remedy: "Watch fewer or smaller folders.",
+    const reason = `The watcher stopped twice: ${cause}.`;
+    const remedy = "Watch fewer or smaller folders; it is tried again after ten minutes.";
+    const tell = (intervalMs: number): void => {
+      for (const { events } of this.#roots.values())
+        events.onState({ kind: "polling", reason: pollReason(reason, intervalMs), remedy });
     };
-    this.#poll = setInterval(() => {
-      for (const root of this.#roots.values()) root.events.onOverflow("poll");
-    }, this.#pollMs).unref();
-    for (const root of this.#roots.values()) {
-      root.events.onState({ kind: "degraded", ...because });
-      root.events.onOverflow(`watcher stopped: ${cause}`);
-      root.events.onState({ kind: "polling", ...because });
-      root.onReady();
-    }
+    const poll = new Poll({
+      baseMs: this.#settings.pollMs,
+      clock: () => performance.now(),
+      look: () => this.#lookAtAll("poll"),
+      onInterval: tell,
+    });
+    const retry = setTimeout(() => this.#secondChance(), SECOND_CHANCE_MS).unref();
+    this.#given = { poll, retry };
+    for (const { events } of this.#roots.values()) events.onState({ kind: "degraded", reason, remedy });
+    void this.#lookAtAll(`watcher stopped: ${cause}`);
+    tell(poll.intervalMs);
+    for (const root of this.#roots.values()) root.onReady();
+  }
+
+  #secondChance(): void {
+    this.#forgive();
+    this.#onTrial();
+    this.#start();
+  }
+
+  async #lookAtAll(reason: string): Promise<void> {
+    const looks = [...this.#roots.values()].map(async ({ events }) => events.onOverflow(reason));
+    await Promise.allSettled(looks);
   }
 
   async #await(begin: (done: () => void) => void): Promise<void> {
@@ -195,18 +235,15 @@ class ChokidarWatcher implements Watcher {
   }
 }
 
-function deliver(root: Root, message: Exclude<FromWorker, { kind: "closed" }>): void {
+function deliver(root: Root, message: Exclude<FromWorker, { kind: "closed" | "overflow" }>): void {
   switch (message.kind) {
     case "ready":
-      if (root.restartCause !== null) root.events.onOverflow(`watcher restarted: ${root.restartCause}`);
+      if (root.restartCause !== null) void root.events.onOverflow(`watcher restarted: ${root.restartCause}`);
       root.restartCause = null;
       root.onReady();
       break;
     case "hint":
       root.events.onHint(message.directories);
-      break;
-    case "overflow":
-      root.events.onOverflow(message.reason);
       break;
     case "state":
       root.events.onState(message.state);

@@ -1,0 +1,58 @@
+import type { CheckResult } from "../../protocol.ts";
+import { type CommandCall, filterOf, settledStats, viewOf, withDataset } from "../call.ts";
+import { renderGithub } from "../check-formats/github.ts";
+import { renderJunit } from "../check-formats/junit.ts";
+import { renderSarif } from "../check-formats/sarif.ts";
+import { commandLine, POLICY_FLAGS } from "../flags.ts";
+import { EXIT_FINE, EXIT_PROBLEM, tellProblem } from "../problem.ts";
+import { renderCheck } from "../render-check.ts";
+import { UsageError } from "../usage-error.ts";
+
+const EXIT_CROSSED = 1;
+
+/** Says whether a threshold is crossed, for people and for the tools that read the results of a job. */
+export function check(call: CommandCall): Promise<number> {
+  const { io, flags } = call;
+  const [directory = ""] = call.args;
+  const render = formatOf(call);
+  return withDataset(call, directory, async (opened) => {
+    const { client, dataset } = opened;
+    await settledStats(call, opened);
+    const params = { dataset, ...filterOf(flags) };
+    const result = await client.request("tamp/check", params, { signal: io.signal });
+    if (result.refused !== undefined && render !== renderJson) {
+      const hint = "use the table format's own maintenance";
+      tellProblem({ message: result.refused, notDone: "no threshold was checked", hint }, io);
+      return EXIT_PROBLEM;
+    }
+    io.out(render(result, call));
+    if (result.refused !== undefined) return EXIT_PROBLEM;
+    return result.crossed ? EXIT_CROSSED : EXIT_FINE;
+  });
+}
+
+type Render = (result: CheckResult, call: CommandCall) => string;
+
+const renderJson: Render = (result) => `${JSON.stringify(result)}\n`;
+
+const FORMATS: ReadonlyMap<string, Render> = new Map([
+  ["text", (result, call) => renderCheck(result, viewOf(call), nextStep(result, call))],
+  ["json", renderJson],
+  ["github", renderGithub],
+  ["sarif", renderSarif],
+  ["junit", renderJunit],
+] satisfies readonly (readonly [string, Render])[]);
+
+function formatOf({ flags: { format, json } }: CommandCall): Render {
+  const name = format ?? (json === true ? "json" : "text");
+  const found = FORMATS.get(name);
+  if (found === undefined)
+    throw new UsageError(`--format ${name} is not known`, `give one of ${[...FORMATS.keys()].join(", ")}`);
+  if (json === true && name !== "json")
+    throw new UsageError(`--json and --format ${name} exclude each other`, "give one of them");
+  return found;
+}
+
+function nextStep({ dataset }: CheckResult, { flags }: CommandCall): string {
+  return commandLine("compact", dataset, flags, ["partition", ...POLICY_FLAGS, "workspace"]);
+}

@@ -1,0 +1,93 @@
+import { type AutomationLimits, decideCrossing, NOTHING_TOLD, type QuietHours, type Told } from "@tamp/core";
+import { Automation } from "./automation.ts";
+import type { Judgement } from "./judge.ts";
+import type { WireAutomation } from "./protocol.ts";
+import type { RunFacts } from "./runs.ts";
+
+/** What a policy says of a crossed threshold. */
+export interface ThresholdPolicy {
+  readonly onThreshold: WireAutomation["onThreshold"];
+  readonly quietHours: readonly QuietHours[];
+  readonly dailyBudgetBytes: number | null;
+}
+
+export type CrossingAction = "notify" | "execute";
+
+export interface ThresholdOptions {
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly policy: () => ThresholdPolicy;
+  /** Newest first. */
+  readonly runs: () => readonly RunFacts[];
+  readonly isRunning: () => boolean;
+  readonly onCrossed: (action: CrossingAction) => void;
+  /** Plans at most so many input bytes and runs the plan; gives why it was not published whole, or null. */
+  readonly execute: (maxBytes: number | null) => Promise<string | null>;
+  readonly onState: () => void;
+  /** What execution waited for has come: judge again. */
+  readonly onDue: () => void;
+}
+
+/** Between two runs that nobody asked for. */
+const REST_MS = 60_000;
+
+/** What is done about judgements: crossings are told once, and executed where the policy wants that. */
+export class Thresholds {
+  private readonly options: ThresholdOptions;
+  private readonly automation: Automation;
+  private told: Told = NOTHING_TOLD;
+
+  constructor(options: ThresholdOptions) {
+    this.options = options;
+    const { now, execute, onState, onDue } = options;
+    this.automation = new Automation({ now, limits: () => this.limits(), run: execute, onState, onDue });
+  }
+
+  /** The end of a run is judged again: what is true in the middle of one is not told. */
+  judged(judgement: Judgement): void {
+    const { policy, isRunning, onCrossed } = this.options;
+    if (isRunning()) return;
+    const { onThreshold } = policy();
+    const decision = decideCrossing(this.told, judgement);
+    this.told = decision.told;
+    if (onThreshold === "off") this.told = NOTHING_TOLD;
+    else if (decision.kind === "tell") onCrossed(onThreshold);
+    if (onThreshold === "execute") void this.automation.consider(judgement.bytesToRewrite);
+    else this.automation.rest();
+  }
+
+  /** What was told by another policy is told anew. */
+  forget(): void {
+    this.told = NOTHING_TOLD;
+  }
+
+  present(): WireAutomation {
+    return this.automation.present(this.options.policy().onThreshold);
+  }
+
+  dispose(): void {
+    this.automation.dispose();
+  }
+
+  private limits(): AutomationLimits {
+    const { now, policy, runs } = this.options;
+    const { quietHours, dailyBudgetBytes } = policy();
+    const today = new Date(now());
+    const midnightMs = new Date(now()).setHours(0, 0, 0, 0);
+    const done = runs().filter(({ state }) => COUNTED.includes(state));
+    const [latest] = done;
+    return {
+      utcOffsetMinutes: -today.getTimezoneOffset(),
+      quietHours,
+      dailyBudgetBytes,
+      spentBytesToday: done
+        .filter(({ startedAt }) => Date.parse(startedAt) >= midnightMs)
+        .reduce((sum, { inputBytes }) => sum + inputBytes, 0),
+      cooldownMs: REST_MS,
+      lastRunEndMs: latest === undefined ? null : Date.parse(latest.stateSince),
+    };
+  }
+}
+
+/** Runs that have rewritten something, whoever began them. */
+const COUNTED: readonly RunFacts["state"][] = ["published", "partly_published", "undone", "purged"];
