@@ -47,7 +47,7 @@ const SERVER_RULES: readonly { readonly of: RegExp; readonly never: RegExp; read
   { of: /^(?!main\.ts)/, never: /^main\.ts$/, why: "nothing imports the composition root" },
   {
     of: /^(?!main\.ts)/,
-    never: /^(engines|watchers)\/(duckdb|chokidar)\.ts$/,
+    never: /^(engines|watchers)\/(duckdb|threaded)\.ts$/,
     why: "adapters are known to main alone",
   },
   {

@@ -69,7 +69,7 @@ export class DatasetWatch {
     this.compareAfter(RECONCILE_MS);
     return watcher.watch(root, {
       onHint: (directories) => void compare(directories),
-      onOverflow: () => void compare(null),
+      onOverflow: () => compare(null),
       onState: (state) => {
         this.watchState = state;
         onState();

@@ -50,6 +50,7 @@ const operation = fc.record({
     "mkdir",
     "chmod",
     "touch",
+    "disguise",
   ),
   directory: fc.constantFrom(...DIRECTORIES),
   name: fc.constantFrom(...NAMES),
@@ -96,6 +97,11 @@ const ACTS: Readonly<Record<Operation["kind"], Act>> = {
   "remove root": (_, __, root) => rmSync(root, { recursive: true }),
   mkdir: (path) => mkdirSync(path),
   chmod: (path, { rows }) => chmodSync(path, 0o600 + rows),
+  // Other content of the same size, with the time that the first files have.
+  disguise: (path) => {
+    if (existsSync(path)) writeFileSync(path, Buffer.alloc(FILE.length));
+    utimesSync(path, LONG_AGO, LONG_AGO);
+  },
   touch: (path, { rows }) => utimesSync(path, rows > 2 ? 4e9 : 1000 * rows, rows > 2 ? 4e9 : 1000 * rows),
 };
 
@@ -110,10 +116,21 @@ interface Place {
   readonly cache: string;
 }
 
+const FILE = parquetBytes({ rows: 3 });
+const LONG_AGO = 1000;
+
+/** Begins with some files, so that most operations find something to act on. */
 function newPlace(): Place {
   const folder = newFolder();
-  mkdirSync(join(folder, "data"));
-  return { root: join(folder, "data"), cache: join(folder, "cache") };
+  const root = join(folder, "data");
+  for (const directory of ["", "a", "a/b", "a/d"]) {
+    mkdirSync(join(root, directory), { recursive: true });
+    for (const name of NAMES.slice(0, 2)) {
+      writeFileSync(join(root, directory, name), FILE);
+      utimesSync(join(root, directory, name), LONG_AGO, LONG_AGO);
+    }
+  }
+  return { root, cache: join(folder, "cache") };
 }
 
 function inventoryOf({ root, cache }: Place, isKept = true): Inventory {

@@ -18,6 +18,7 @@ export interface CliFlags {
   readonly out?: string;
   readonly run?: string;
   readonly all?: boolean;
+  readonly execute?: boolean;
   readonly workspace?: string;
   readonly partition?: readonly string[];
   readonly engine?: string;
@@ -83,6 +84,11 @@ export const FLAGS: { readonly [N in FlagName]: Flag } = {
     help: "also write the plan to FILE, which must be new, for tamp execute",
   },
   run: { long: "--run", value: "ID", takes: "text", help: "this run, whose id tamp runs shows" },
+  execute: {
+    long: "--execute",
+    takes: "switch",
+    help: "run by itself what the policy file says to execute",
+  },
   all: { long: "--all", takes: "switch", help: "the originals of every run, however young" },
   workspace: {
     long: "--workspace",

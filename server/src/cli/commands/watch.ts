@@ -1,5 +1,11 @@
 import { formatSize } from "@tamp/core";
-import type { ChangedParams, DatasetSummary, OpenParams, ThresholdCrossedParams } from "../../protocol.ts";
+import type {
+  ChangedParams,
+  DatasetSummary,
+  OpenParams,
+  RunResult,
+  ThresholdCrossedParams,
+} from "../../protocol.ts";
 import { type CommandCall, printJson, tellLine, viewOf, workspaceOf } from "../call.ts";
 import type { DaemonClient } from "../client.ts";
 import { paintScore } from "../color.ts";
@@ -20,7 +26,9 @@ export async function watch(call: CommandCall): Promise<number> {
   const { io, flags } = call;
   const [directory = ""] = call.args;
   const dataset = io.resolvePath(directory);
-  const params = { dataset, watch: true, mustExist: false, policy: policyOf(flags), ...workspaceOf(call) };
+  const automate = flags.execute === true;
+  const policy = policyOf(flags);
+  const params = { dataset, watch: true, mustExist: false, automate, policy, ...workspaceOf(call) };
   const client = await call.connect();
   try {
     const teller = flags.json === true ? tellLines(call, client) : tellPeople(call, client);
@@ -103,11 +111,11 @@ function tellLines({ io }: CommandCall, client: DaemonClient): Teller {
 /** A status line for each change, and what the watch itself has come to. */
 function tellPeople(call: CommandCall, client: DaemonClient): Teller {
   const { io } = call;
-  const crossed: ThresholdCrossedParams[] = [];
+  const texts: string[] = [];
   let latest: DatasetSummary | null = null;
   let changes = NO_CHANGES;
   let phase: "opening" | "resting" | "telling" = "opening";
-  let last = { status: "", text: "", watch: "" };
+  let last = { status: "", text: "", watch: "", waits: "" };
   const tellStatus = (summary: DatasetSummary): void => {
     const status = statusText(call, summary);
     const text = `${status}${changesText(changes)}`;
@@ -115,18 +123,20 @@ function tellPeople(call: CommandCall, client: DaemonClient): Teller {
     const watch = watchText(summary.watch);
     if (!same) io.out(`${formatClock(io.now())} UTC ${text}\n`);
     if (watch !== last.watch && last.watch !== "") tellLine(io, `Now ${printable(watch)}`);
+    const waits = waitsText(summary.automation);
+    if (waits !== last.waits && waits !== "") tellLine(io, waits);
     changes = NO_CHANGES;
-    last = { status, text, watch };
+    last = { status, text, watch, waits };
   };
   const tellAll = (): void => {
     if (latest !== null) tellStatus(latest);
     latest = null;
-    for (const params of crossed.splice(0)) io.out(crossedText(call, params));
+    for (const text of texts.splice(0)) io.out(text);
   };
   const tell = async (): Promise<void> => {
     if (phase !== "resting") return;
     phase = "telling";
-    while ((latest !== null || crossed.length > 0) && !io.signal.aborted) {
+    while ((latest !== null || texts.length > 0) && !io.signal.aborted) {
       tellAll();
       await io.sleep(PAUSE_MS, io.signal).catch(() => {});
     }
@@ -139,7 +149,11 @@ function tellPeople(call: CommandCall, client: DaemonClient): Teller {
     void tell();
   });
   client.onNotification("tamp/dataset/thresholdCrossed", (params) => {
-    crossed.push(params);
+    texts.push(crossedText(call, params));
+    void tell();
+  });
+  client.onNotification("tamp/run/finished", ({ result }) => {
+    texts.push(finishedText(call, result));
     void tell();
   });
   return {
@@ -177,11 +191,27 @@ function changesText({ added, changed, removed }: Changes): string {
   return parts.length === 0 ? "" : `  (${parts.join(", ")})`;
 }
 
+function waitsText({ state, reason = "", untilMs = 0 }: DatasetSummary["automation"]): string {
+  return state === "waiting" ? `Executes after ${formatClock(untilMs)} UTC at the earliest: ${reason}` : "";
+}
+
+function finishedText(call: CommandCall, { dataset, kind, stats, runId, reason }: RunResult): string {
+  const name = kind.replaceAll("_", " ");
+  const why = reason === undefined ? "" : `: ${printable(reason)}`;
+  const undo = commandLine("undo", dataset, call.flags, ["workspace"]);
+  return [
+    `${formatClock(call.io.now())} UTC run ${runId} ${name}${why}`,
+    `  files ${formatCount(stats.beforeFileCount)} → ${formatCount(stats.afterFileCount)}, size ${formatSize(stats.beforeTotalBytes)} → ${formatSize(stats.afterTotalBytes)}`,
+    ...(stats.compactedFileCount > 0 ? [`  to take it back: ${undo}`] : []),
+    "",
+  ].join("\n");
+}
+
 const MOST_CROSSINGS = 3;
 
 function crossedText(
   call: CommandCall,
-  { dataset, health, plan, crossings, crossingCount }: ThresholdCrossedParams,
+  { dataset, health, plan, action, crossings, crossingCount }: ThresholdCrossedParams,
 ): string {
   const { paint, width } = viewOf(call);
   const shown = crossings.slice(0, MOST_CROSSINGS);
@@ -197,7 +227,7 @@ function crossedText(
     ...(more > 0 ? [`  … and ${countOf(more, "more partition")} (all: tamp check)`] : []),
     `  plan ready: rewrites ${workOf(plan)}`,
     `  files ${formatCount(stats.beforeFileCount)} → ~${formatCount(stats.afterFileCount)}, size ${formatSize(stats.beforeTotalBytes)} → ~${formatSize(stats.afterTotalBytes)}`,
-    `  run it: ${run}`,
+    action === "execute" ? "  it is run by itself, once nothing stands against it" : `  run it: ${run}`,
     "",
   ].join("\n");
 }
