@@ -19,7 +19,7 @@ async function main(): Promise<void> {
   const instance = await DuckDBInstance.create(":memory:");
   const db = await instance.connect();
   await db.run("SET threads = 2");
-  const daemon = await startDaemon(process.env.TAMP_REPOSITORY ?? process.cwd());
+  const daemon = await startDaemon(process.env.TAMP_REPOSITORY ?? process.cwd(), join(parent, "home"));
   try {
     for (const shape of SHAPES)
       await measure({ ...shape, root: join(parent, shape.name.replaceAll(" ", "-")), db, daemon });

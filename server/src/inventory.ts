@@ -1,4 +1,4 @@
-import { createTotals, type DataFile, type DatasetTotals, partitionOf } from "@tamp/core";
+import { createTotals, type DatasetTotals, partitionOf } from "@tamp/core";
 import { applyBlock, type FileBlock, type SharedFacts, sumUp } from "./inventory-block.ts";
 import { type Changes, type ChangeTally, createChangeLog, createTally } from "./inventory-changes.ts";
 import { joinClasses, type SchemaClass } from "./inventory-messages.ts";
@@ -52,8 +52,6 @@ export interface Inventory {
   view(): InventoryView;
   /** Paths that changed or went since a generation was the newest. */
   changesSince(generation: number): Changes;
-  /** All files, sorted by path: an object each. The same array until something changes. */
-  files(): readonly DataFile[];
   /**
    * Compares with the disk, wholly (null) or in some directories and what is new below them. Calls queue up.
    * `ownTouched`: paths that our own run linked or renamed, whose new ctime is no sign of a change.
@@ -85,6 +83,8 @@ export function createInventory(options: InventoryOptions): Inventory {
 
 const NOTHING_TOUCHED: ReadonlySet<string> = new Set();
 const MOST_INTERNED = 10_000;
+/** Directories are drafted and finished in waves of so many files: a draft takes more memory than its block. */
+const FILES_PER_WAVE = 8192;
 
 class HeldInventory implements Inventory {
   generation: number;
@@ -101,7 +101,6 @@ class HeldInventory implements Inventory {
   #view: InventoryView | null = null;
   #isShared = false;
   #ancestors: readonly ForeignHit[] = [];
-  #files: WeakRef<readonly DataFile[]> | null = null;
   #last: Promise<unknown> = Promise.resolve();
   /** What an earlier process knew; null once it was compared with the disk. */
   #loaded: Promise<Loaded | null> | null = null;
@@ -142,14 +141,6 @@ class HeldInventory implements Inventory {
 
   changesSince(generation: number): Changes {
     return this.#log.since(generation);
-  }
-
-  files(): readonly DataFile[] {
-    const held = this.#files?.deref();
-    if (held !== undefined) return held;
-    const files = this.view().page(0, this.totals.fileCount);
-    this.#files = new WeakRef(files);
-    return files;
   }
 
   reconcile(
@@ -229,33 +220,44 @@ class HeldInventory implements Inventory {
     const unseen = listed.reduce((sum, { path, count }) => sum + (published.has(path) ? 0 : count), 0);
     const tally = createTally(unseen);
     const blocks: FileBlock[] = [];
-    const drafts: Draft[] = [];
+    let drafts: Draft[] = [];
+    let waiting = 0;
+    let isChanged = false;
     const intern = (facts: SharedFacts): SharedFacts => this.#intern(facts);
     const gone = goneOf(published.keys(), scan);
     for (const path of gone) {
       const block = published.get(path);
       if (block !== undefined) await noteAll(block, "removed", tally, slices);
     }
+    const learn = (seen: SchemaClass): void => {
+      classes.set(seen.id, joinClasses(classes.get(seen.id), seen));
+    };
+    const finish = async (): Promise<void> => {
+      this.footerReads += await readFooters(drafts, { pool, root, now, slices, intern, learn });
+      for (const draft of drafts) {
+        const seen = published.get(draft.directory.path);
+        blocks.push(await replacementOf(draft, { published: seen, smallFileBound, tally, slices }));
+      }
+      drafts = [];
+      waiting = 0;
+    };
     for (const directory of listed) {
       if (slices.due()) await slices.pause();
       const before = known.get(directory.path);
       if (settled(before, directory).kind === "listed") {
-        drafts.push(await draftOf({ before, directory, ownTouched, nowMs: now(), intern, slices }));
+        const draft = await draftOf({ before, directory, ownTouched, nowMs: now(), intern, slices });
+        drafts.push(draft);
+        isChanged = true;
+        waiting += draft.toRead.length + 1;
+        if (waiting >= FILES_PER_WAVE) await finish();
       } else if (before !== undefined && before !== published.get(directory.path)) {
         await noteAll(before, "added", tally, slices);
         blocks.push(before);
       }
     }
-    const learn = (seen: SchemaClass): void => {
-      classes.set(seen.id, joinClasses(classes.get(seen.id), seen));
-    };
-    this.footerReads += await readFooters(drafts, { pool, root, now, slices, intern, learn });
-    for (const draft of drafts) {
-      const seen = published.get(draft.directory.path);
-      blocks.push(await replacementOf(draft, { published: seen, smallFileBound, tally, slices }));
-    }
+    await finish();
     const isNew = image === null ? gone.length > 0 : image.directories.size !== blocks.length;
-    return { scan, gone, blocks, classes, tally, smallFileBound, unsaved: isNew || drafts.length > 0 };
+    return { scan, gone, blocks, classes, tally, smallFileBound, unsaved: isNew || isChanged };
   }
 
   /** Without a wait: readers see the dataset before or after, a directory at a time, never in between. */
@@ -287,7 +289,6 @@ class HeldInventory implements Inventory {
       this.generation += 1;
       this.#log.record(this.generation, tally);
       this.#view = null;
-      this.#files = null;
     }
     return { added, changed, removed, generation: this.generation };
   }

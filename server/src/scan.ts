@@ -19,7 +19,7 @@ export interface ScanRequest {
   readonly recursive: boolean;
 }
 
-/** Called with every entry: a walk that goes on is told from one that hangs. */
+/** Called with every directory and entry: a walk that goes on is told from one that hangs. */
 type Beat = () => void;
 
 /** One directory as listed, with the data files in it. */
@@ -96,6 +96,7 @@ function listDirectory(walk: Walk, path: string): ScannedDirectory | null {
   const absolute = absolutePath(walk.request.root, path);
   const listing: Listing = { path, absolute, data: [], others: [], odd: new Map(), below: [], warnings: [] };
   let key = "";
+  walk.beat();
   try {
     const stat = path === "" ? statSync(absolute, { bigint: true }) : lstatSync(absolute, { bigint: true });
     if (!stat.isDirectory()) return gone(path);

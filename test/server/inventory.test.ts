@@ -16,6 +16,7 @@ import { createInventory, type Inventory } from "../../server/src/inventory.ts";
 import { createInventoryPool, type InventoryPool } from "../../server/src/inventory-pool.ts";
 import { buildEntry } from "../support/build-worker.ts";
 import { makeRoot, parquetBytes, writeDataset } from "../support/dataset.ts";
+import { filesOf } from "../support/inventory.ts";
 
 let pool: InventoryPool;
 let workerEntry = "";
@@ -52,7 +53,9 @@ function inventoryOf(
 }
 
 function pathsOf(inventory: Inventory): readonly string[] {
-  return inventory.files().map((file) => (file.kind === "readable" ? file.stats.path : `!${file.file.path}`));
+  return filesOf(inventory).map((file) =>
+    file.kind === "readable" ? file.stats.path : `!${file.file.path}`,
+  );
 }
 
 describe("reading footers", () => {
@@ -67,10 +70,10 @@ describe("reading footers", () => {
     expect(inventory.totals).toMatchObject({ fileCount: 3, totalRows: 60, smallFileCount: 3 });
     expect(pathsOf(inventory)).toEqual(["a.parquet", "day=1/b.parquet", "day=1/c.parquet"]);
     expect(inventory.footerReads).toBe(3);
-    const files = inventory.files();
+    const files = filesOf(inventory);
     expect(await inventory.reconcile()).toEqual({ added: 0, changed: 0, removed: 0, generation: 1 });
     expect(inventory.footerReads).toBe(3);
-    expect(inventory.files()).toBe(files);
+    expect(filesOf(inventory)).toEqual(files);
   });
 
   it("keeps one class for each schema and drops those without files", async () => {
@@ -82,7 +85,7 @@ describe("reading footers", () => {
     const inventory = inventoryOf(root);
     await inventory.reconcile();
     expect(inventory.schemaClasses.size).toBe(2);
-    for (const file of inventory.files()) {
+    for (const file of filesOf(inventory)) {
       const id = file.kind === "readable" ? file.stats.schemaClass : "";
       expect(inventory.schemaClasses.get(id)?.id).toMatch(/^[0-9a-f]{16}$/);
     }
@@ -123,7 +126,7 @@ describe("reading footers", () => {
     utimesSync(join(root, "a.parquet"), 4e9, 4e9);
     const inventory = inventoryOf(root);
     await inventory.reconcile();
-    const [file] = inventory.files();
+    const [file] = filesOf(inventory);
     expect(file?.kind === "readable" && file.stats.changedMs).toBeLessThan(Date.now() + 60_000);
   });
 
@@ -273,8 +276,8 @@ describe("what readers hold", () => {
     await inventory.reconcile();
     expect(pathsOf(inventory)).toEqual(all);
     const page = inventory.view().page(3, 4);
-    expect(page).toEqual(inventory.files().slice(3, 7));
-    expect(inventory.view().page(9, 5)).toEqual(inventory.files().slice(9));
+    expect(page).toEqual(filesOf(inventory).slice(3, 7));
+    expect(inventory.view().page(9, 5)).toEqual(filesOf(inventory).slice(9));
     expect(inventory.view().page(10, 5)).toEqual([]);
   });
 
