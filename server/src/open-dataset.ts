@@ -277,8 +277,9 @@ export class OpenDataset {
     };
   }
 
-  /** Without a watch nothing judges by itself. */
+  /** Without a watch nothing judges by itself; with one, whoever asks must not bring a judgement into a burst. */
   async judgeIfStale(): Promise<void> {
+    if (this.watch.isOn && this.judging.latest !== null) return;
     if (this.judging.latest?.generation !== this.inventory.generation) await this.judge();
   }
 
