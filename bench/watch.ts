@@ -24,6 +24,18 @@ const BURST = 5000;
 const PING_MS = 10;
 const PATIENCE_MS = 60_000;
 
+/** Runs in the daemon's process before the daemon: on a signal it tells the longest delay since the last one. */
+const PROBE = `data:text/javascript,${encodeURIComponent(`
+import { writeFileSync } from "node:fs";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { isMainThread } from "node:worker_threads";
+const { TAMP_LOOP_DELAY: told } = process.env;
+if (isMainThread && process.argv.includes("serve")) {
+  const delays = monitorEventLoopDelay({ resolution: 5 });
+  delays.enable();
+  process.on("SIGUSR2", () => { writeFileSync(told, String(delays.max / 1e6)); delays.reset(); });
+}`)}`;
+
 const [mode = "all", ...rest] = process.argv.slice(2);
 if (mode === "burst") writeBurst(rest[0] ?? "", readFileSync(rest[1] ?? ""));
 else await bench();
@@ -120,23 +132,43 @@ async function measureIdle(root: string): Promise<void> {
 }
 
 async function measureDaemon(root: string, sample: string): Promise<void> {
-  const server = await startServer();
+  const told = join(dirname(root), "loop-delay");
+  const server = await startServer(null, [
+    "env",
+    `NODE_OPTIONS=--import=${PROBE}`,
+    `TAMP_LOOP_DELAY=${told}`,
+  ]);
   const counts = countsOf(server);
   await server.connection.sendRequest("tamp/dataset/open", { dataset: root });
   await delay(3000);
+  await loopDelayMs(server, told);
   const files = 10_000;
   const arrivals = pinging(server);
   const latencies = await arrive(root, readFileSync(sample), files, counts);
   report("a file that appears is counted: p50", quantile(latencies, 0.5), "ms");
   report("a file that appears is counted: p99", quantile(latencies, 0.99), "ms", 100);
   report("a file that appears is counted: max", Math.max(...latencies), "ms");
-  report("round trip of a cheap request meanwhile: max", await arrivals(), "ms", 50);
+  report("round trip of a cheap request meanwhile: max", await arrivals(), "ms");
+  report("the daemon's event loop meanwhile: longest delay", await loopDelayMs(server, told), "ms", 50);
   await delay(3000);
   const burst = pinging(server);
   const exactMs = await measureBurst(root, sample, files + ARRIVALS + BURST, counts);
   report("5,000 files in a burst: counts exact after the last", exactMs, "ms", 3000);
-  report("round trip of a cheap request during the burst: max", await burst(), "ms", 50);
+  report("round trip of a cheap request during the burst: max", await burst(), "ms");
+  report(
+    "the daemon's event loop during the burst: longest delay",
+    await loopDelayMs(server, told),
+    "ms",
+    50,
+  );
   await server.client.close();
+}
+
+async function loopDelayMs({ pid }: Server, told: string): Promise<number> {
+  rmSync(told, { force: true });
+  process.kill(pid, "SIGUSR2");
+  await delay(500);
+  return Number(readFileSync(told, "utf8"));
 }
 
 interface Counts {
