@@ -1,5 +1,6 @@
 // Bundles the daemon, its workers and children, and the extension. `npm ci` runs it through `prepare`.
-import { cp, rm } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { cp, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -52,6 +53,8 @@ async function buildExtension() {
     external: ["vscode"],
   });
   await cp(at("server/dist"), at("extension/dist/server"), { recursive: true });
+  const schema = execFileSync(process.execPath, [at("server/bin/tamp.mjs"), "config", "--schema"]);
+  await writeFile(at("extension/dist/tamp.schema.json"), schema);
 }
 
 await buildServer();

@@ -135,9 +135,18 @@ function datasetRow(dataset: DatasetSummary): string {
 function concerns(dataset: DatasetSummary): readonly string[] {
   const name = escapeMarkdown(nameOf(dataset.dataset));
   const lines = dataset.warnings.map((warning) => `$(warning) ${name}: ${escapeMarkdown(warning)}`);
-  if (dataset.watch.kind === "degraded") {
-    const said = sentences("watching is degraded", dataset.watch.reason, dataset.watch.remedy);
-    lines.push(`$(warning) ${name}: ${escapeMarkdown(said)}`);
+  const { watch, automation, quarantinedCount } = dataset;
+  if (watch.kind === "degraded" || watch.kind === "polling") {
+    const said = watch.kind === "degraded" ? "watching is degraded" : "changes are found by looking";
+    const icon = watch.kind === "degraded" ? "warning" : "info";
+    lines.push(`$(${icon}) ${name}: ${escapeMarkdown(sentences(said, watch.reason, watch.remedy))}`);
+  }
+  if (quarantinedCount > 0)
+    lines.push(`$(info) ${name}: ${countOf(quarantinedCount, "file")} cannot be read or rewritten`);
+  if (automation.state === "waiting") {
+    const until = new Date(automation.untilMs ?? 0).toLocaleString();
+    const said = sentences(`what is due is not executed before ${until}`, automation.reason);
+    lines.push(`$(clock) ${name}: ${escapeMarkdown(said)}`);
   }
   return lines.flatMap((line) => [line, ""]);
 }

@@ -96,3 +96,18 @@ test("the tooltip offers no compaction where nothing is to be done, and tells wa
   expect(tooltip).toContain("clock runs backwards");
   expect(tooltip).toContain("Watching is degraded\\. Limit\\.");
 });
+
+test.each([
+  [{ watch: { kind: "polling", reason: "no watches left" } } as const, "Changes are found by looking\\. No"],
+  [{ quarantinedCount: 2 }, "2 files cannot be read or rewritten"],
+  [
+    {
+      automation: { onThreshold: "execute", state: "waiting", reason: "quiet hours", untilMs: 0 },
+    } as const,
+    "Quiet hours\\.",
+  ],
+])("the tooltip tells %j", (change, text) => {
+  const { tooltip } = statusView({ ...IDLE, datasets: [summaryOf("/a", change)] });
+  expect(tooltip).toContain(text);
+  expect(statusView({ ...IDLE, datasets: [summaryOf("/a")] }).tooltip).not.toContain(text);
+});
