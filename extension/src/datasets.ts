@@ -118,7 +118,9 @@ export class Datasets implements Disposable {
       recover: isTrusted,
       automate: isTrusted,
     });
-    const entry: Entry = { path, policy, origin, opening, dataset: null, problem: null };
+    // Whatever becomes of this request, what an earlier one has opened is open.
+    const dataset = this.#entries.get(path)?.dataset ?? null;
+    const entry: Entry = { path, policy, origin, opening, dataset, problem: null };
     this.#entries.set(path, entry);
     opening.then(
       (summary) => this.#opened(entry, summary),
@@ -160,16 +162,25 @@ export class Datasets implements Disposable {
   #close(entry: Entry): void {
     this.#entries.delete(entry.path);
     void entry.opening
-      .then(({ dataset }) => {
+      .then(
+        ({ dataset }) => dataset,
+        () => entry.dataset,
+      )
+      .then(async (dataset) => {
         // Named again meanwhile: it is open for somebody else now.
-        if (this.#entries.has(entry.path)) return null;
-        this.#summaries.delete(dataset);
-        this.#changed.fire();
-        return this.#daemon.request("tamp/dataset/close", { dataset });
+        if (dataset === null || this.#entries.has(entry.path)) return;
+        this.#forget(dataset);
+        await this.#daemon.request("tamp/dataset/close", { dataset });
+        // The daemon may have told of it until then.
+        if (!this.#entries.has(entry.path)) this.#forget(dataset);
       })
       .catch((error: unknown) =>
         this.#log.warn(`Closing ${entry.path} failed: ${readFailure(error).message}`),
       );
+  }
+
+  #forget(dataset: string): void {
+    if (this.#summaries.delete(dataset)) this.#changed.fire();
   }
 
   #accept(summary: DatasetSummary): void {

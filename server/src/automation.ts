@@ -1,11 +1,17 @@
-import { type AutomationLimits, decideExecution } from "@tamp/core";
+import { type AutomationLimits, decideExecution, type ExecutionDecision } from "@tamp/core";
 import type { WireAutomation } from "./protocol.ts";
+
+export type ExecutionOutcome =
+  | { readonly kind: "done" }
+  | { readonly kind: "failed"; readonly reason: string }
+  /** What was decided held no more when it was to begin. */
+  | { readonly kind: "not_begun" };
 
 export interface AutomationOptions {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
-  /** Makes the plan of this moment, of at most so many input bytes, and runs it; gives why it failed, or null. */
-  readonly run: (maxBytes: number | null) => Promise<string | null>;
+  /** Makes the plan of this moment and runs it. */
+  readonly run: () => Promise<ExecutionOutcome>;
   /** What policy and earlier runs say now. */
   readonly limits: () => AutomationLimits;
   /** The state has changed. */
@@ -41,27 +47,33 @@ export class Automation {
   async consider(inputBytes: number): Promise<void> {
     if (this.disposed || this.state.kind === "running") return;
     if (inputBytes === 0) return this.rest();
-    const { now, limits, run } = this.options;
-    const nowMs = now();
     const { failure } = this;
-    if (failure !== null && nowMs < failure.untilMs) return this.wait(failure.reason, failure.untilMs);
-    const decision = decideExecution({ ...limits(), nowMs, inputBytes });
+    if (failure !== null && this.options.now() < failure.untilMs)
+      return this.wait(failure.reason, failure.untilMs);
+    const decision = this.decide(inputBytes);
     if (decision.kind === "wait") return this.wait(decision.reason, decision.untilMs);
+    this.stopTimer();
     this.become({ kind: "running" });
-    const reason = await run(decision.maxBytes).catch((error: unknown) =>
-      error instanceof Error ? error.message : String(error),
-    );
-    this.retryMs = reason === null ? 0 : Math.min(LAST_RETRY_MS, Math.max(FIRST_RETRY_MS, this.retryMs * 2));
-    this.failure = reason === null ? null : { reason, untilMs: now() + this.retryMs };
-    if (this.disposed) return;
-    if (this.failure === null) this.rest();
-    else this.wait(this.failure.reason, this.failure.untilMs);
+    this.ended(await this.options.run().catch(failureOf));
   }
 
-  /** Nothing is executed by itself. */
+  /** Bytes that may be rewritten now. */
+  allowedBytes(): number {
+    const decision = this.disposed ? null : this.decide(0);
+    return decision?.kind === "run" ? (decision.maxBytes ?? Number.POSITIVE_INFINITY) : 0;
+  }
+
+  /** Nothing is executed by itself; what runs goes on to its end. */
   rest(): void {
+    if (this.state.kind === "running") return;
     this.stopTimer();
     this.become({ kind: "idle" });
+  }
+
+  /** Something else is asked for: what failed may not fail again. */
+  forgive(): void {
+    this.failure = null;
+    this.retryMs = 0;
   }
 
   present(onThreshold: WireAutomation["onThreshold"]): WireAutomation {
@@ -73,6 +85,26 @@ export class Automation {
   dispose(): void {
     this.disposed = true;
     this.stopTimer();
+  }
+
+  private decide(inputBytes: number): ExecutionDecision {
+    const { limits, now } = this.options;
+    return decideExecution({ ...limits(), nowMs: now(), inputBytes });
+  }
+
+  private ended(outcome: ExecutionOutcome): void {
+    if (outcome.kind !== "failed") this.forgive();
+    else {
+      this.retryMs = Math.min(LAST_RETRY_MS, Math.max(FIRST_RETRY_MS, this.retryMs * 2));
+      this.failure = { reason: outcome.reason, untilMs: this.options.now() + this.retryMs };
+    }
+    if (this.disposed) return;
+    if (this.failure !== null) this.wait(this.failure.reason, this.failure.untilMs);
+    else {
+      this.become({ kind: "idle" });
+      // What was judged meanwhile was passed over.
+      this.options.onDue();
+    }
   }
 
   private wait(reason: string, untilMs: number): void {
@@ -92,4 +124,8 @@ export class Automation {
     this.state = state;
     if (isNew) this.options.onState();
   }
+}
+
+function failureOf(error: unknown): ExecutionOutcome {
+  return { kind: "failed", reason: error instanceof Error ? error.message : String(error) };
 }

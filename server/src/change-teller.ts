@@ -22,6 +22,7 @@ export class ChangeTeller {
   private tally: FileTally | null = null;
   private toldMs = Number.NEGATIVE_INFINITY;
   private timer: NodeJS.Timeout | null = null;
+  private disposed = false;
 
   constructor(options: ChangeTellerOptions) {
     this.options = options;
@@ -29,6 +30,7 @@ export class ChangeTeller {
 
   /** Without files: something else that a summary shows has changed. */
   add(tally: FileTally = NO_FILES): void {
+    if (this.disposed) return;
     const { added, changed, removed } = this.tally ?? NO_FILES;
     this.tally = {
       added: added + tally.added,
@@ -40,7 +42,13 @@ export class ChangeTeller {
     else this.timer ??= setTimeout(() => this.flush(), waitMs).unref();
   }
 
+  /** Of a dataset that was closed nothing is told. */
   dispose(): void {
+    this.disposed = true;
+    this.clear();
+  }
+
+  private clear(): void {
     if (this.timer !== null) clearTimeout(this.timer);
     this.timer = null;
     this.tally = null;
@@ -48,7 +56,7 @@ export class ChangeTeller {
 
   private flush(): void {
     const { tally } = this;
-    this.dispose();
+    this.clear();
     if (tally === null) return;
     this.toldMs = this.options.clock();
     this.options.tell(tally);

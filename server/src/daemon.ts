@@ -1,8 +1,9 @@
 import { resolve } from "node:path";
 import { runDataset } from "./dataset-run.ts";
 import { TampError } from "./errors.ts";
+import type { DatasetRequest } from "./held-policy.ts";
 import type { InventoryChange } from "./inventory.ts";
-import { type DatasetDeps, type DatasetRequest, type MadePlan, OpenDataset } from "./open-dataset.ts";
+import { type DatasetDeps, type MadePlan, OpenDataset } from "./open-dataset.ts";
 import type { RunResult } from "./protocol.ts";
 import type { CrossingAction } from "./thresholds.ts";
 import type { Checker } from "./validate.ts";
@@ -33,6 +34,8 @@ export interface OpenRequest extends DatasetRequest {
 }
 
 const MOST_PLANS = 64;
+/** Files of all plans that are kept: a plan lists every file of its dataset. */
+const MOST_PLANNED_FILES = 300_000;
 
 /** The open datasets, the plans that were made, and the runs under way. */
 export class Daemon {
@@ -40,7 +43,11 @@ export class Daemon {
   private readonly datasets = new Map<string, OpenDataset>();
   /** A dataset that is opened again goes on after its last generation: no number stands for two states. */
   private readonly lastGenerations = new Map<string, number>();
+  /** How many requests are opening a dataset. */
+  private readonly opening = new Map<OpenDataset, number>();
+  private readonly closing = new Map<string, Promise<void>>();
   private readonly plans = new Map<string, { readonly dataset: OpenDataset; readonly made: MadePlan }>();
+  private disposed = false;
   private readonly work = new Set<{ readonly abort: AbortController; readonly done: Promise<unknown> }>();
   private readonly listeners = new Set<(event: DaemonEvent) => void>();
 
@@ -54,22 +61,41 @@ export class Daemon {
 
   async open(request: OpenRequest): Promise<OpenDataset> {
     const root = resolve(request.root);
-    const known = this.datasets.get(root);
-    known?.ask(request);
-    const dataset = known ?? this.create(root, request);
+    // Two inventories of one root would count generations side by side, and write one snapshot.
+    while (this.closing.has(root)) await this.closing.get(root);
+    this.refuseWhenEnding();
+    const dataset = this.datasets.get(root) ?? this.create(root, request);
     this.datasets.set(root, dataset);
+    const others = this.opening.get(dataset) ?? 0;
+    this.opening.set(dataset, others + 1);
     try {
-      await dataset.start(request.watch);
-      if (request.recover) await dataset.recover();
-      if (request.mustExist) refuseEmpty(dataset);
-      // Files of a known one may have come of age since it was judged.
-      if (known === undefined) await dataset.judgeIfStale();
-      else await dataset.judge();
+      await this.start(dataset, request);
+      return dataset;
     } catch (error) {
-      if (known === undefined) await this.close(root);
+      if (!this.isOpen(dataset)) throw notOpen(root);
+      // Others may be opening it still, or have opened it.
+      if (!dataset.isReady && this.opening.get(dataset) === 1) await this.close(root);
       throw error;
+    } finally {
+      const left = (this.opening.get(dataset) ?? 1) - 1;
+      if (left > 0) this.opening.set(dataset, left);
+      else this.opening.delete(dataset);
     }
-    return dataset;
+  }
+
+  private async start(dataset: OpenDataset, request: OpenRequest): Promise<void> {
+    await dataset.start(request, request.watch);
+    if (request.recover) await dataset.recover();
+    if (request.mustExist) refuseEmpty(dataset);
+    // Files of a known one may have come of age since it was judged.
+    if (dataset.isReady) await dataset.judge();
+    else await dataset.judgeIfStale();
+    if (!this.isOpen(dataset)) throw notOpen(dataset.root);
+    dataset.ready();
+  }
+
+  private isOpen(dataset: OpenDataset): boolean {
+    return this.datasets.get(dataset.root) === dataset;
   }
 
   private create(root: string, request: DatasetRequest): OpenDataset {
@@ -80,8 +106,7 @@ export class Daemon {
         this.keepPlan(dataset, made);
         this.tell({ kind: "crossed", dataset, made, action });
       },
-      onExecute: async (dataset, { plan, planId }) => {
-        const { signal } = new AbortController();
+      onExecute: async (dataset, { plan, planId }, signal) => {
         const result = await runDataset(this, dataset, { plan, planId, signal });
         return result.kind === "published" || result.kind === "nothing_to_do"
           ? null
@@ -101,23 +126,37 @@ export class Daemon {
   dataset(root: string): OpenDataset {
     const dataset = this.datasets.get(resolve(root));
     if (dataset !== undefined) return dataset;
-    throw new TampError("DatasetNotOpen", `${root} is not open`, { hint: "send tamp/dataset/open first" });
+    throw notOpen(root);
   }
 
   async close(root: string): Promise<void> {
     const dataset = this.dataset(root);
     this.datasets.delete(dataset.root);
-    this.lastGenerations.set(dataset.root, dataset.generation + 1);
     for (const [planId, entry] of this.plans) if (entry.dataset === dataset) this.plans.delete(planId);
-    await dataset.dispose();
+    const closed = dataset.dispose().finally(() => {
+      // What was compared to the end meanwhile was counted too.
+      this.lastGenerations.set(dataset.root, dataset.generation + 1);
+      this.closing.delete(dataset.root);
+    });
+    this.closing.set(
+      dataset.root,
+      closed.catch(() => {}),
+    );
+    await closed;
   }
 
-  /** Plans stay until 64 newer ones were made. */
+  /** Plans stay until 64 newer ones were made, or fewer of datasets with many files. */
   keepPlan(dataset: OpenDataset, made: MadePlan): void {
+    if (!this.isOpen(dataset)) return;
     this.plans.delete(made.planId);
     this.plans.set(made.planId, { dataset, made });
-    const oldest = this.plans.keys().next();
-    if (this.plans.size > MOST_PLANS && oldest.value !== undefined) this.plans.delete(oldest.value);
+    const files = ({ plan }: MadePlan): number => plan.stats.compactedFileCount + plan.skipped.length;
+    let held = [...this.plans.values()].reduce((sum, entry) => sum + files(entry.made), 0);
+    for (const [planId, entry] of this.plans) {
+      if (planId === made.planId || (this.plans.size <= MOST_PLANS && held <= MOST_PLANNED_FILES)) return;
+      this.plans.delete(planId);
+      held -= files(entry.made);
+    }
   }
 
   plan(planId: string): { readonly dataset: OpenDataset; readonly made: MadePlan } {
@@ -130,6 +169,7 @@ export class Daemon {
 
   /** Work that a shutdown waits for; `signal` of the client and shutdown both abort it. */
   async track<T>(clientSignal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    this.refuseWhenEnding();
     const abort = new AbortController();
     const done = work(AbortSignal.any([clientSignal, abort.signal]));
     const entry = { abort, done };
@@ -141,15 +181,26 @@ export class Daemon {
     }
   }
 
+  private refuseWhenEnding(): void {
+    if (!this.disposed) return;
+    throw new TampError("Cancelled", "the daemon is ending", { hint: "start it again, then try again" });
+  }
+
   /** Cancels runs, waits until each has finished or undone its publication, and lets everything go. */
   async dispose(): Promise<void> {
+    this.disposed = true;
     for (const { abort } of this.work) abort.abort();
     await Promise.allSettled([...this.work].map(({ done }) => done));
     await Promise.allSettled([...this.datasets.values()].map((dataset) => dataset.dispose()));
     this.datasets.clear();
+    await Promise.allSettled([...this.closing.values()]);
     this.deps.policyWatch.dispose();
     await this.deps.watcher.dispose();
   }
+}
+
+function notOpen(root: string): TampError {
+  return new TampError("DatasetNotOpen", `${root} is not open`, { hint: "send tamp/dataset/open first" });
 }
 
 function refuseEmpty(dataset: OpenDataset): void {

@@ -25,6 +25,9 @@ export class DatasetWatch {
   private timer: NodeJS.Timeout | null = null;
   /** Why the last comparison failed. */
   private failure: string | null = null;
+  private comparing: Promise<void> | null = null;
+  /** What was asked for during a comparison is compared after it, all of it at once. */
+  private following: { readonly done: Promise<void>; directories: ReadonlySet<string> | null } | null = null;
   private disposed = false;
 
   constructor(options: DatasetWatchOptions) {
@@ -42,7 +45,9 @@ export class DatasetWatch {
   }
 
   compared(): void {
+    if (this.failure === null) return;
     this.failure = null;
+    this.options.onState();
   }
 
   failed(error: unknown): void {
@@ -64,12 +69,12 @@ export class DatasetWatch {
   }
 
   private begin(): Promise<Watch> {
-    const { root, watcher, compare, onState } = this.options;
+    const { root, watcher, onState } = this.options;
     this.watchState = { kind: "watching" };
     this.compareAfter(RECONCILE_MS);
     return watcher.watch(root, {
-      onHint: (directories) => void compare(directories),
-      onOverflow: () => compare(null),
+      onHint: (directories) => void this.compare(directories),
+      onOverflow: () => this.compare(null),
       onState: (state) => {
         this.watchState = state;
         onState();
@@ -77,11 +82,33 @@ export class DatasetWatch {
     });
   }
 
+  /** Hints may come faster than they can be followed: they must not queue up. */
+  private compare(directories: readonly string[] | null): Promise<void> {
+    if (this.disposed) return Promise.resolve();
+    if (this.comparing === null) {
+      this.comparing = this.options.compare(directories).finally(() => {
+        this.comparing = null;
+      });
+      return this.comparing;
+    }
+    this.following ??= { done: this.comparing.then(() => this.follow()), directories: new Set() };
+    const { directories: others } = this.following;
+    const all = directories === null || others === null ? null : new Set([...others, ...directories]);
+    this.following.directories = all;
+    return this.following.done;
+  }
+
+  private follow(): Promise<void> {
+    const directories = this.following?.directories ?? null;
+    this.following = null;
+    return this.compare(directories === null ? null : [...directories]);
+  }
+
   private compareAfter(waitMs: number): void {
     this.timer = setTimeout(async () => {
-      const { clock, compare } = this.options;
+      const { clock } = this.options;
       const begunMs = clock();
-      await compare(null);
+      await this.compare(null);
       const tookMs = clock() - begunMs;
       if (!this.disposed) this.compareAfter(Math.max(RECONCILE_MS, tookMs / RECONCILE_SHARE));
     }, waitMs).unref();

@@ -31,6 +31,9 @@ const PAST_DUE_MS = 5;
 const LONGEST_TIMER_MS = 3_600_000;
 /** Time that goes backwards, or times of files in the future, must not lead to one judgement after the other. */
 const SHORTEST_DUE_MS = 20;
+/** Files of a large dataset may come of age one by one: after a judgement it rests for so many times as long as it took. */
+const REST_FACTOR = 9;
+const LONGEST_REST_MS = 60_000;
 
 /**
  * Keeps the judgement of a dataset up to date: some quiet after a change, when files come of age, never amid a
@@ -38,11 +41,16 @@ const SHORTEST_DUE_MS = 20;
  */
 export class Judge {
   latest: Judgement | null = null;
+  /** Of the last judgement, also once that was forgotten. */
+  health: Health | null = null;
   private readonly options: JudgeOptions;
   private burst: Burst = NO_BURST;
   private timer: NodeJS.Timeout | null = null;
   /** When the oldest change came that was not judged yet; monotonic. */
   private dirtySinceMs: number | null = null;
+  /** By itself it makes no judgement before this; monotonic. */
+  private restUntilMs = Number.NEGATIVE_INFINITY;
+  private timesForgotten = 0;
   private making: Promise<void> | null = null;
   private following: Promise<void> | null = null;
   private watching = false;
@@ -71,6 +79,7 @@ export class Judge {
     if (this.making === null) {
       this.making = this.make().finally(() => {
         this.making = null;
+        if (this.dirtySinceMs !== null) this.armForChange();
       });
       return this.making;
     }
@@ -83,8 +92,9 @@ export class Judge {
     return this.following;
   }
 
-  /** By another policy what was judged says nothing. */
+  /** By another policy what was judged, or is being judged, says nothing. */
   forget(): void {
+    this.timesForgotten += 1;
     this.latest = null;
   }
 
@@ -95,10 +105,16 @@ export class Judge {
 
   private async make(): Promise<void> {
     this.dirtySinceMs = null;
-    const made = await this.options.plan();
-    if (this.disposed) return;
+    const { clock, plan } = this.options;
+    const { timesForgotten } = this;
+    const begunMs = clock();
+    const made = await plan();
+    const endMs = clock();
+    this.restUntilMs = endMs + Math.min(LONGEST_REST_MS, (endMs - begunMs) * REST_FACTOR);
+    if (this.disposed || timesForgotten !== this.timesForgotten) return;
     const before = this.latest;
     this.latest = made;
+    this.health = made.health;
     this.options.onJudged(made, before);
     if (this.dirtySinceMs === null) this.armForTime();
   }
@@ -121,7 +137,8 @@ export class Judge {
   private arm(waitMs: number): void {
     if (!this.watching || this.disposed) return;
     this.stopTimer();
-    this.timer = setTimeout(() => this.onTime(), Math.max(0, waitMs)).unref();
+    const restMs = this.restUntilMs - this.options.clock();
+    this.timer = setTimeout(() => this.onTime(), Math.max(0, waitMs, restMs)).unref();
   }
 
   private onTime(): void {
@@ -132,6 +149,8 @@ export class Judge {
       this.arm(overMs - nowMs);
       return;
     }
+    // What has changed since it began is judged when it has ended.
+    if (this.making !== null) return;
     // A dataset that cannot be judged now is judged after its next change, or when it is asked for.
     this.judge().catch(() => this.forget());
   }

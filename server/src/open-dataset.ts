@@ -1,19 +1,13 @@
-import {
-  type Health,
-  judgeHealth,
-  type Plan,
-  type Policy,
-  type PolicyInput,
-  resolvePolicy,
-} from "@tamp/core";
+import { type Health, judgeHealth, type Plan, type Policy, type PolicyInput } from "@tamp/core";
 import { arrivedBytes } from "./arrivals.ts";
+import type { ExecutionOutcome } from "./automation.ts";
 import { ChangeTeller } from "./change-teller.ts";
 import type { DatasetHistory } from "./dataset-history.ts";
-import { type DatasetPolicy, loadDatasetPolicy } from "./dataset-policy.ts";
+import type { DatasetPolicy } from "./dataset-policy.ts";
 import { parseFilters, presentStats, refuseUnmatched } from "./dataset-stats.ts";
 import { DatasetWatch } from "./dataset-watch.ts";
 import type { Engine } from "./engine.ts";
-import { TampError } from "./errors.ts";
+import { type DatasetRequest, HeldPolicy, policyOf } from "./held-policy.ts";
 import type { Changes, Inventory, InventoryChange, InventoryView } from "./inventory.ts";
 import { Judge, type Judgement } from "./judge.ts";
 import type { Ports } from "./maintain.ts";
@@ -45,8 +39,8 @@ export interface DatasetDeps {
 export interface DatasetEvents {
   readonly onChanged: (dataset: OpenDataset, change: InventoryChange) => void;
   readonly onCrossed: (dataset: OpenDataset, made: MadePlan, action: CrossingAction) => void;
-  /** Runs a plan that nobody asked for; gives why it was not published whole, or null. */
-  readonly onExecute: (dataset: OpenDataset, made: MadePlan) => Promise<string | null>;
+  /** Runs a plan that nobody asked for, until `signal`; gives why it was not published whole, or null. */
+  readonly onExecute: (dataset: OpenDataset, made: MadePlan, signal: AbortSignal) => Promise<string | null>;
 }
 
 export interface MadePlan {
@@ -54,14 +48,6 @@ export interface MadePlan {
   readonly planId: string;
   readonly generation: number;
   readonly health: Health;
-}
-
-/** What a client asks for. */
-export interface DatasetRequest {
-  readonly workspace: string | null;
-  readonly policy: PolicyInput;
-  /** Execute what the policy wants executed. */
-  readonly automate: boolean;
 }
 
 export interface PlanOptions {
@@ -84,14 +70,13 @@ export class OpenDataset {
   private readonly thresholds: Thresholds;
   private readonly teller: ChangeTeller;
   private readonly watch: DatasetWatch;
-  private request: DatasetRequest;
-  /** What is asked for and what policy files say, as one; null until these were read. */
-  private loaded: DatasetPolicy | null = null;
-  private policy: Policy;
-  /** Why what policy files say now cannot be followed. */
-  private policyProblem: string | null = null;
+  private readonly held: HeldPolicy;
   private policyWatch: Promise<() => void> | null = null;
-  private disposed = false;
+  /** The files whose arrival the history was told of. */
+  private counted: InventoryView;
+  /** Until then nothing is told of thresholds, and nothing executed. */
+  private opened = false;
+  private readonly closing = new AbortController();
   /** A hint that came while a run was under way, and was not followed then. */
   private missedHint = false;
 
@@ -106,19 +91,17 @@ export class OpenDataset {
     this.root = root;
     this.deps = deps;
     this.events = events;
-    this.request = request;
-    this.policy = policyOf(request.policy);
-    this.inventory = deps.createInventory({ ...place, smallFileBytes: this.policy.smallFileBytes });
+    const { ports } = deps;
+    this.held = new HeldPolicy({ root, ports, request, onOther: (what) => this.onOtherPolicy(what) });
+    this.inventory = deps.createInventory({ ...place, smallFileBytes: this.held.policy.smallFileBytes });
+    this.counted = this.inventory.view();
     this.history = deps.createHistory(root);
     this.pastRuns = new PastRuns(deps.ports);
     this.queue = createRunQueue({
       root,
       clock,
       onDone: () => this.pastRuns.learn(this),
-      onNext: () => {
-        if (this.missedHint) this.refreshSoon(null);
-        else this.judgeSoon();
-      },
+      onNext: () => void this.afterRun(),
     });
     this.teller = new ChangeTeller({
       clock,
@@ -134,52 +117,57 @@ export class OpenDataset {
     this.judging = new Judge({
       clock,
       now,
-      settleMs: () => this.policy.settleMs,
+      settleMs: () => this.held.policy.settleMs,
       plan: () => this.makeJudgement(),
       onJudged: (latest, before) => this.onJudged(latest, before),
     });
     this.thresholds = new Thresholds({
       now,
-      policy: () => this.thresholdPolicy(),
+      policy: () => this.held.thresholds(),
       runs: () => this.pastRuns.list(),
-      isRunning: () => this.running,
+      isBusy: () => this.running || !this.opened || this.disposed,
       onCrossed: (action) => void this.tellCrossing(action),
-      execute: (maxBytes) => this.execute(maxBytes),
+      execute: (allowedBytes) => this.execute(allowedBytes),
       onState: () => this.teller.add(),
       onDue: () => this.judgeSoon(),
     });
   }
 
-  /** Reads policy files and the disk; after this the dataset answers. */
-  async start(watch: boolean): Promise<void> {
+  /** Reads policy files and the disk; after this the dataset answers. This request takes the place of earlier ones. */
+  async start(request: DatasetRequest, watch: boolean): Promise<void> {
     this.policyWatch ??= this.deps.policyWatch.watch(this.root, () => this.onPolicyFiles());
     await this.policyWatch;
-    await this.loadPolicy();
+    await this.held.ask(request);
     // What changes once it is watched is hinted at; what changed before, the comparison finds.
     if (watch) await this.watch.start();
-    await this.refresh();
     await this.pastRuns.learn(this);
+    await this.refresh();
     if (this.watch.isOn) this.judging.watch();
   }
 
-  /** Another request takes the place of the one that the dataset was opened with. */
-  ask(request: DatasetRequest): void {
-    policyOf(request.policy);
-    this.request = request;
+  /** It was opened to the end: from now on crossed thresholds lead to something. */
+  ready(): void {
+    if (this.opened) return;
+    this.opened = true;
+    if (this.judging.latest !== null) this.thresholds.judged(this.judging.latest);
+  }
+
+  get isReady(): boolean {
+    return this.opened;
   }
 
   /** Where runs stage and keep; null for the folder beside the root. */
   get workspace(): string | null {
-    return this.request.workspace ?? this.loaded?.workspace ?? null;
+    return this.held.request.workspace ?? this.held.loaded?.workspace ?? null;
   }
 
   /** What policy files and the client say; null until they were read. */
   get datasetPolicy(): DatasetPolicy | null {
-    return this.loaded;
+    return this.held.loaded;
   }
 
   get clientPolicy(): PolicyInput {
-    return this.request.policy;
+    return this.held.request.policy;
   }
 
   /** Into the history, with what the dataset has become. */
@@ -193,24 +181,32 @@ export class OpenDataset {
     directories: readonly string[] | null = null,
     ownPaths: readonly string[] = [],
   ): Promise<void> {
-    const before = this.inventory.view();
     const change = await this.compare(directories, ownPaths);
+    // Others may have compared since this one was asked for, and have counted what they found.
+    const before = this.counted;
+    this.counted = this.inventory.view();
     const files = change.added + change.changed + change.removed;
-    if (files === 0 || this.disposed) return;
-    this.history.arrived(arrivedBytes(this.inventory, before, ownPaths));
-    // Nobody shall be told of a health that was never judged.
-    if (this.judging.latest === null) await this.judge();
+    if (this.disposed || (files === 0 && this.counted.generation === before.generation)) return;
+    const arriving = arrivedBytes(this.inventory, before, ownPaths).then((bytes) =>
+      this.history.arrived(bytes),
+    );
+    if (this.judging.latest === null) {
+      // What is there before the first judgement did not arrive. Nobody shall be told of a health that was never judged.
+      await arriving;
+      await this.judge();
+    }
     this.teller.add(change);
     if (this.judging.latest?.generation !== this.inventory.generation) this.judging.note(files);
+    await arriving;
   }
 
   /** Deals with what an interrupted run left, where nobody else is at work on the dataset: that one will. */
   async recover(): Promise<void> {
     if (this.pastRuns.interruptedGroups === 0) return;
-    const recovered = await this.exclusively(() => this.pastRuns.recover(this));
-    if (!recovered) return;
-    await this.pastRuns.learn(this);
-    await this.refresh(null, touchedBy(this.pastRuns.recovered));
+    await this.exclusively(async () => {
+      const recovered = await this.pastRuns.recover(this);
+      if (recovered) await this.refresh(null, touchedBy(this.pastRuns.recovered));
+    });
   }
 
   /** Originals of earlier runs that a run of this policy deletes before it begins. */
@@ -220,8 +216,9 @@ export class OpenDataset {
 
   async makePlan(filterTexts: readonly string[], options: PlanOptions = {}): Promise<MadePlan> {
     const filters = parseFilters(filterTexts);
-    const { inventory, deps, loaded } = this;
-    const own = loaded?.input ?? this.request.policy;
+    const { inventory, deps } = this;
+    const { loaded, request } = this.held;
+    const own = loaded?.input ?? request.policy;
     refuseUnmatched(this.root, inventory, filters);
     const view = inventory.view();
     const plan = await makePlan({
@@ -256,7 +253,7 @@ export class OpenDataset {
 
   summary(): DatasetSummary {
     const { totals, generation, rootMissing } = this.inventory;
-    const { settleMs } = this.policy;
+    const { settleMs } = this.held.policy;
     return {
       dataset: this.root,
       state: rootMissing ? "missing" : totals.fileCount === 0 ? "empty" : "ready",
@@ -267,7 +264,7 @@ export class OpenDataset {
       smallFileCount: totals.smallFileCount,
       unsettledCount: this.inventory.view().countChangedSince(this.deps.ports.now() - settleMs),
       quarantinedCount: totals.unreadableCount,
-      health: this.judging.latest?.health ?? { score: 100, reasons: [] },
+      health: this.judging.health ?? { score: 100, reasons: [] },
       watch: this.watch.present(),
       automation: this.thresholds.present(),
       running: this.running,
@@ -329,15 +326,16 @@ export class OpenDataset {
   }
 
   currentPolicy(): Policy {
-    return this.policy;
+    return this.held.policy;
   }
 
   get rootMissing(): boolean {
     return this.inventory.rootMissing;
   }
 
+  /** A run that nobody asked for nobody else could cancel. */
   async dispose(): Promise<void> {
-    this.disposed = true;
+    this.closing.abort();
     this.judging.dispose();
     this.thresholds.dispose();
     this.teller.dispose();
@@ -347,28 +345,24 @@ export class OpenDataset {
     await this.inventory.dispose();
   }
 
+  private get disposed(): boolean {
+    return this.closing.signal.aborted;
+  }
+
   /** Another policy is another judgement: what was told by the old one is told anew. */
-  private async loadPolicy(): Promise<void> {
-    const { fs, user } = this.deps.ports;
-    const { root, loaded: previous } = this;
-    const loaded = await loadDatasetPolicy({ fs, user, root, client: this.request.policy, previous });
-    const policy = policyOf(loaded.input);
-    this.loaded = loaded;
-    this.policyProblem = null;
-    if (JSON.stringify(policy) === JSON.stringify(this.policy)) return;
-    this.policy = policy;
+  private onOtherPolicy(what: "planner" | "rest"): void {
+    if (what === "rest") {
+      this.thresholds.forgive();
+      return;
+    }
     this.judging.forget();
     this.thresholds.forget();
-    this.inventory.recount(policy.smallFileBytes);
+    const { smallFileBytes } = this.held.policy;
+    if (smallFileBytes !== this.inventory.totals.smallFileBound) this.inventory.recount(smallFileBytes);
   }
 
   private async onPolicyFiles(): Promise<void> {
-    try {
-      await this.loadPolicy();
-    } catch (error) {
-      // Sound in itself, but not together with what the client asked for.
-      this.policyProblem = `the policy was not reloaded, and nothing is executed: ${textOf(error)}`;
-    }
+    await this.held.reload();
     await this.judge().catch(() => this.judging.forget());
     this.teller.add();
   }
@@ -402,12 +396,13 @@ export class OpenDataset {
         score: latest.health.score,
       });
     }
-    this.thresholds.judged(latest);
+    // Nothing is resolved by a root that is away.
+    if (!this.inventory.rootMissing) this.thresholds.judged(latest);
   }
 
   /** A root that is away for a while is no empty dataset, and thresholds of one command are not the dataset's. */
   private get isWorthRecording(): boolean {
-    const isUsual = this.watch.isOn || Object.keys(this.request.policy).length === 0;
+    const isUsual = this.watch.isOn || Object.keys(this.clientPolicy).length === 0;
     return isUsual && !this.inventory.rootMissing;
   }
 
@@ -416,10 +411,14 @@ export class OpenDataset {
     this.judge().catch(() => this.judging.forget());
   }
 
-  private thresholdPolicy(): Pick<DatasetPolicy, "onThreshold" | "quietHours" | "dailyBudgetBytes"> {
-    const { onThreshold = "notify", quietHours = [], dailyBudgetBytes = null } = this.loaded ?? {};
-    const isHeldBack = onThreshold === "execute" && (!this.request.automate || this.policyProblem !== null);
-    return { onThreshold: isHeldBack ? "notify" : onThreshold, quietHours, dailyBudgetBytes };
+  /** What was judged in the middle of a run was not told. */
+  private async afterRun(): Promise<void> {
+    if (this.missedHint) {
+      await this.refreshSoon(null);
+      // What changed is judged after some quiet.
+      if (this.judging.latest?.generation !== this.generation) return;
+    }
+    this.judgeSoon();
   }
 
   private async tellCrossing(action: CrossingAction): Promise<void> {
@@ -427,13 +426,20 @@ export class OpenDataset {
     if (made?.plan.kind === "planned" && !this.disposed) this.events.onCrossed(this, made, action);
   }
 
-  private async execute(maxBytes: number | null): Promise<string | null> {
-    const { maxRunBytes } = this.policy;
-    const most = Math.min(maxBytes ?? Number.POSITIVE_INFINITY, maxRunBytes ?? Number.POSITIVE_INFINITY);
+  private async execute(allowedBytes: () => number): Promise<ExecutionOutcome> {
+    // Runs of other processes count too.
+    await this.pastRuns.learn(this);
+    const { loaded, policy } = this.held;
+    const most = Math.min(allowedBytes(), policy.maxRunBytes ?? Number.POSITIVE_INFINITY);
+    if (most <= 0) return { kind: "not_begun" };
     const policyInput = Number.isFinite(most) ? { maxRunBytes: most } : {};
     const made = await this.makePlan([], { policyInput });
-    if (made.plan.kind === "planned") return this.events.onExecute(this, made);
-    return made.plan.crossings.length > 0 ? "no group fits what may be rewritten today or in one run" : null;
+    const { kind, crossings, stats } = made.plan;
+    if (kind !== "planned") return crossings.length > 0 ? NOTHING_FITS : { kind: "done" };
+    // Planning takes a while. From here on nothing is awaited before the run has begun.
+    if (loaded !== this.held.loaded || stats.rewrittenBytes > allowedBytes()) return { kind: "not_begun" };
+    const reason = await this.events.onExecute(this, made, this.closing.signal);
+    return reason === null ? { kind: "done" } : { kind: "failed", reason };
   }
 
   private warnings(): readonly string[] {
@@ -443,8 +449,7 @@ export class OpenDataset {
       groups === 1 ? "1 group of an interrupted run waits" : `${groups} groups of interrupted runs wait`;
     const interrupted = groups === 0 ? [] : [`${waiting} for \`tamp recover ${this.root}\``];
     const history = this.history.warning === null ? [] : [this.history.warning];
-    const policy = this.policyProblem === null ? (this.loaded?.warnings ?? []) : [this.policyProblem];
-    return [...foreign, ...interrupted, ...policy, ...history, ...this.inventory.warnings];
+    return [...foreign, ...interrupted, ...this.held.warnings(), ...history, ...this.inventory.warnings];
   }
 
   /** A failed comparison is a state of the next summary, never the end of the daemon. */
@@ -471,18 +476,10 @@ export class OpenDataset {
   }
 }
 
-export function policyOf(input: PolicyInput): Policy {
-  const result = resolvePolicy(input);
-  if (result.kind === "ok") return result.policy;
-  throw new TampError("InvalidPolicy", result.problems.map((problem) => problem.message).join("; "), {
-    hint: "correct the threshold and try again",
-    notDone: "nothing was read or changed",
-  });
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
+const NOTHING_FITS: ExecutionOutcome = {
+  kind: "failed",
+  reason: "no group fits what may be rewritten today or in one run",
+};
 
 function refusalText({ directory, format }: { readonly directory: string; readonly format: string }): string {
   return `${directory === "" ? "the dataset" : directory} belongs to ${format}: rewriting its files would corrupt it`;

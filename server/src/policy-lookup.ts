@@ -6,6 +6,8 @@ import { type ParsedPolicyFile, parsePolicyFile } from "./policy-file.ts";
 
 export const POLICY_FILE = "tamp.jsonc";
 const LARGEST_BYTES = 1_000_000;
+/** A folder that may not be looked into has no file for us, nor has a name that cannot be one. */
+const UNREACHABLE: readonly string[] = ["EACCES", "EPERM", "ENAMETOOLONG", "ELOOP"];
 
 export type PolicyReader = Pick<PublicationFs, "lstat" | "readText" | "realpath">;
 
@@ -55,9 +57,10 @@ export async function readPolicyFile(
   file: string,
   scope: PolicyScope,
 ): Promise<FoundPolicyFile | null> {
-  // A folder that may not be looked into has no file for us.
-  const entry = await fs.lstat(file).catch(() => null);
-  if (entry === null) return null;
+  const entry = await fs.lstat(file).catch((error: unknown) => errno(error) || String(error));
+  if (entry === null || (typeof entry === "string" && UNREACHABLE.includes(entry))) return null;
+  // A disk that fails may hide a file that forbids what those above it allow.
+  if (typeof entry === "string") return unreadable(file, file, entry);
   const place = join(await realOf(fs, dirname(file)), basename(file));
   try {
     const target = await fs.lstat(await fs.realpath(file));

@@ -1,5 +1,5 @@
 import { type AutomationLimits, decideCrossing, NOTHING_TOLD, type QuietHours, type Told } from "@tamp/core";
-import { Automation } from "./automation.ts";
+import { Automation, type ExecutionOutcome } from "./automation.ts";
 import type { Judgement } from "./judge.ts";
 import type { WireAutomation } from "./protocol.ts";
 import type { RunFacts } from "./runs.ts";
@@ -19,10 +19,11 @@ export interface ThresholdOptions {
   readonly policy: () => ThresholdPolicy;
   /** Newest first. */
   readonly runs: () => readonly RunFacts[];
-  readonly isRunning: () => boolean;
+  /** A run is under way, or the dataset is being opened: its end is judged. */
+  readonly isBusy: () => boolean;
   readonly onCrossed: (action: CrossingAction) => void;
-  /** Plans at most so many input bytes and runs the plan; gives why it was not published whole, or null. */
-  readonly execute: (maxBytes: number | null) => Promise<string | null>;
+  /** Plans no more input bytes than are allowed and runs the plan, where so many are allowed still once it is made. */
+  readonly execute: (allowedBytes: () => number) => Promise<ExecutionOutcome>;
   readonly onState: () => void;
   /** What execution waited for has come: judge again. */
   readonly onDue: () => void;
@@ -36,22 +37,22 @@ export class Thresholds {
   private readonly options: ThresholdOptions;
   private readonly automation: Automation;
   private told: Told = NOTHING_TOLD;
+  private toldAs: CrossingAction = "notify";
 
   constructor(options: ThresholdOptions) {
     this.options = options;
     const { now, execute, onState, onDue } = options;
-    this.automation = new Automation({ now, limits: () => this.limits(), run: execute, onState, onDue });
+    const run = (): Promise<ExecutionOutcome> => execute(() => this.allowedBytes());
+    this.automation = new Automation({ now, limits: () => this.limits(), run, onState, onDue });
   }
 
   /** The end of a run is judged again: what is true in the middle of one is not told. */
   judged(judgement: Judgement): void {
-    const { policy, isRunning, onCrossed } = this.options;
-    if (isRunning()) return;
+    const { policy, isBusy } = this.options;
+    if (isBusy()) return;
     const { onThreshold } = policy();
-    const decision = decideCrossing(this.told, judgement);
-    this.told = decision.told;
     if (onThreshold === "off") this.told = NOTHING_TOLD;
-    else if (decision.kind === "tell") onCrossed(onThreshold);
+    else this.tell(judgement, onThreshold);
     if (onThreshold === "execute") void this.automation.consider(judgement.bytesToRewrite);
     else this.automation.rest();
   }
@@ -59,6 +60,12 @@ export class Thresholds {
   /** What was told by another policy is told anew. */
   forget(): void {
     this.told = NOTHING_TOLD;
+    this.forgive();
+  }
+
+  /** By another policy what failed may be done at once. */
+  forgive(): void {
+    this.automation.forgive();
   }
 
   present(): WireAutomation {
@@ -67,6 +74,21 @@ export class Thresholds {
 
   dispose(): void {
     this.automation.dispose();
+  }
+
+  private tell(judgement: Judgement, action: CrossingAction): void {
+    // Who heard that it is executed was asked for nothing.
+    if (action === "notify" && this.toldAs === "execute") this.told = NOTHING_TOLD;
+    const decision = decideCrossing(this.told, judgement);
+    this.told = decision.told;
+    if (decision.kind === "silent") return;
+    this.toldAs = action;
+    this.options.onCrossed(action);
+  }
+
+  private allowedBytes(): number {
+    const { policy, isBusy } = this.options;
+    return isBusy() || policy().onThreshold !== "execute" ? 0 : this.automation.allowedBytes();
   }
 
   private limits(): AutomationLimits {

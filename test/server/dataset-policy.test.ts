@@ -1,6 +1,7 @@
 import { rmSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import type { DatasetPolicy } from "../../server/src/dataset-policy.ts";
+import { type DatasetPolicy, loadDatasetPolicy } from "../../server/src/dataset-policy.ts";
+import { nodeFs } from "../../server/src/fs.ts";
 import { type LoadMore, policyScene } from "../support/policy-files.ts";
 
 const ROOT = "proj/data/events";
@@ -316,4 +317,27 @@ describe("what is wrong", () => {
       source: null,
     });
   });
+});
+
+it.each([
+  ["EIO", false],
+  ["ESTALE", false],
+  ["EACCES", true],
+])("the nearest file that cannot be looked at for %s lets those above it speak: %s", async (code, speaks) => {
+  const scene = policyScene({
+    ...FOLDER,
+    [USER]: { defaults: { onThreshold: "execute" } },
+    "proj/tamp.jsonc": { defaults: { onThreshold: "off" } },
+  });
+  const lstat: typeof nodeFs.lstat = (path) =>
+    path === scene.path("proj/tamp.jsonc")
+      ? Promise.reject(Object.assign(new Error(code), { code }))
+      : nodeFs.lstat(path);
+  const policy = await loadDatasetPolicy({
+    fs: { ...nodeFs, lstat },
+    user: scene.user,
+    root: scene.path(ROOT),
+  });
+  expect(policy.onThreshold).toBe(speaks ? "execute" : "notify");
+  expect(policy.valid).toBe(speaks);
 });

@@ -1,5 +1,6 @@
-import { rmSync } from "node:fs";
-import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import { mkdirSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { createChecker } from "../../server/src/checker.ts";
 import { Daemon, type DaemonEvent } from "../../server/src/daemon.ts";
 import { createInventory } from "../../server/src/inventory.ts";
@@ -27,6 +28,8 @@ interface Scene {
   readonly watches: WatchEvents[];
   readonly disposed: () => number;
   readonly events: DaemonEvent[];
+  /** Bytes that the history was told of. */
+  readonly arrived: number[];
 }
 
 function scene(): Scene {
@@ -34,6 +37,8 @@ function scene(): Scene {
   roots.push(root);
   const watches: WatchEvents[] = [];
   let disposed = 0;
+  const arrived: number[] = [];
+  const { createHistory, policyWatch } = quietDeps();
   const daemon = new Daemon({
     ports: testPorts(),
     engine: fakeEngine(),
@@ -49,14 +54,15 @@ function scene(): Scene {
       dispose: async () => {},
     },
     createInventory: (options) => createInventory({ ...options, pool, now: () => Date.now() }),
-    ...quietDeps(),
+    policyWatch,
+    createHistory: (of) => ({ ...createHistory(of), arrived: (bytes) => arrived.push(bytes) }),
     createChecker: () => createChecker("", 10_000),
     defaults: { memoryBytes: 2 ** 28, threads: 1, deadlineMs: 10_000 },
     version: "0.0.0-test",
   });
   const events: DaemonEvent[] = [];
   daemon.onEvent((event) => events.push(event));
-  return { daemon, root, watches, disposed: () => disposed, events };
+  return { daemon, root, watches, disposed: () => disposed, events, arrived };
 }
 
 const request = (root: string, policy: object = { minFiles: 2, settleMs: 0 }) => ({
@@ -109,7 +115,7 @@ it("never tells of a health that was not judged", async () => {
   const dataset = await daemon.open(request(root));
   const { score } = dataset.summary().health;
   expect(score).toBeLessThan(100);
-  expect(events.map(({ kind }) => kind)).toEqual(["crossed", "changed"]);
+  await expect.poll(() => events.map(({ kind }) => kind)).toEqual(["changed", "crossed"]);
   await daemon.dispose();
 });
 
@@ -129,5 +135,138 @@ it("has the health of the files there are, also where nothing is watched", async
   await dataset.refresh();
   await dataset.judgeIfStale();
   expect(dataset.summary().health.score).toBe(100);
+  await daemon.dispose();
+});
+
+const turn = () => new Promise((resolve) => setTimeout(resolve, 20));
+const crossedOf = (events: readonly DaemonEvent[]) => events.filter(({ kind }) => kind === "crossed").length;
+
+it("what became due while a run was under way is told when it ends, though nothing else has changed", async () => {
+  const { daemon, root, watches, events } = scene();
+  const dataset = await daemon.open(request(root, { minFiles: 2, settleMs: 300 }));
+  expect(crossedOf(events)).toBe(0);
+  await dataset.exclusively(async () => {
+    watches[0]?.onHint([""]);
+    await new Promise((resolve) => setTimeout(resolve, 600));
+  });
+  await expect.poll(() => crossedOf(events), { timeout: 3_000 }).toBe(1);
+  await daemon.dispose();
+});
+
+it("what came in is counted once, however comparisons overlap", async () => {
+  const { daemon, root, arrived } = scene();
+  writeDataset(root, { "x/c.parquet": { rows: 3 }, "y/c.parquet": { rows: 3 } });
+  const dataset = await daemon.open(request(root));
+  arrived.splice(0);
+  const before = dataset.summary().totalBytes;
+  writeDataset(root, { "x/d.parquet": { rows: 30 }, "y/e.parquet": { rows: 30 } });
+  await Promise.all([dataset.refresh(["x"]), dataset.refresh(["y"])]);
+  expect(arrived.reduce((sum, bytes) => sum + bytes, 0)).toBe(dataset.summary().totalBytes - before);
+  await daemon.dispose();
+});
+
+it("a root that is away for a while does not make old news new", async () => {
+  const { daemon, root, watches, events } = scene();
+  const dataset = await daemon.open(request(root));
+  await expect.poll(() => crossedOf(events)).toBe(1);
+  renameSync(root, `${root}.away`);
+  await watches[0]?.onOverflow("a test");
+  await expect.poll(() => dataset.summary().state).toBe("missing");
+  await new Promise((resolve) => setTimeout(resolve, 700));
+  renameSync(`${root}.away`, root);
+  await watches[0]?.onOverflow("a test");
+  await dataset.judge();
+  await turn();
+  expect(dataset.summary()).toMatchObject({ state: "ready", fileCount: 2 });
+  expect(crossedOf(events)).toBe(1);
+  await daemon.dispose();
+});
+
+it("tells of a table format that takes the dataset over, though no file has changed", async () => {
+  const { daemon, root, watches, events } = scene();
+  const dataset = await daemon.open(request(root));
+  await expect.poll(() => crossedOf(events)).toBe(1);
+  events.splice(0);
+  mkdirSync(join(root, "_delta_log"));
+  watches[0]?.onHint([""]);
+  await expect.poll(() => events.map(({ kind }) => kind)).toContain("changed");
+  const reasons = () => dataset.summary().health.reasons.map(({ kind }) => kind);
+  await expect.poll(reasons, { timeout: 3_000 }).toContain("foreign_format");
+  await daemon.dispose();
+});
+
+describe("opening and closing at once", () => {
+  it("one that fails to open does not close what another has opened", async () => {
+    const { daemon, root } = scene();
+    for (const name of ["a.parquet", "b.parquet"]) rmSync(join(root, name));
+    const strict = daemon.open({ ...request(root), mustExist: true });
+    const other = daemon.open(request(root));
+    await expect(strict).rejects.toMatchObject({ code: "NoMatchingFiles" });
+    expect(daemon.dataset(root)).toBe(await other);
+    await daemon.dispose();
+  });
+
+  it("what was closed while it was opened is not answered as open", async () => {
+    const { daemon, root } = scene();
+    const opening = daemon.open(request(root));
+    const refused = expect(opening).rejects.toMatchObject({ code: "DatasetNotOpen" });
+    await daemon.close(root);
+    await refused;
+    const again = await daemon.open(request(root));
+    expect(daemon.list()).toEqual([again]);
+    expect(again.summary().fileCount).toBe(2);
+    await daemon.dispose();
+  });
+
+  it("an opening that fails changes nothing of what is open", async () => {
+    const { daemon, root } = scene();
+    writeDataset(root, { "tamp.jsonc": Buffer.from(`{ "defaults": { "smallFile": "20MB" } }`) });
+    const dataset = await daemon.open(request(root));
+    const wrong = {
+      ...request(root, { minFiles: 2, settleMs: 0, targetSize: "1MB" }),
+      workspace: "/nowhere",
+    };
+    await expect(daemon.open(wrong)).rejects.toMatchObject({ code: "InvalidPolicy" });
+    expect(dataset.workspace).toBeNull();
+    expect(dataset.clientPolicy).toEqual(request(root).policy);
+    await daemon.dispose();
+  });
+
+  it("of several requests the last one holds", async () => {
+    const { daemon, root } = scene();
+    const policies = [3, 4, 5, 6].map((minFiles) => ({ minFiles, settleMs: 0 }));
+    const [dataset] = await Promise.all(policies.map((policy) => daemon.open(request(root, policy))));
+    expect(dataset?.currentPolicy().minFiles).toBe(6);
+    expect(dataset?.clientPolicy).toEqual(policies.at(-1));
+    await daemon.dispose();
+  });
+});
+
+it("keeps plans by the files they list, and always the newest", async () => {
+  const { daemon, root } = scene();
+  const dataset = await daemon.open(request(root));
+  const made = await dataset.makePlan([]);
+  const keep = (planId: string, files: number): void => {
+    const skipped = new Array(files).fill({ path: "a.parquet", reason: "at_target" });
+    daemon.keepPlan(dataset, { ...made, planId, plan: { ...made.plan, skipped } });
+  };
+  const kept = (): readonly string[] =>
+    ["a", "b", "c", "d"].filter((planId) => {
+      try {
+        return daemon.plan(planId).dataset === dataset;
+      } catch {
+        return false;
+      }
+    });
+  keep("a", 100_000);
+  keep("b", 100_000);
+  expect(kept()).toEqual(["a", "b"]);
+  keep("c", 150_000);
+  expect(kept()).toEqual(["b", "c"]);
+  keep("d", 2_000_000);
+  expect(kept()).toEqual(["d"]);
+  await daemon.close(root);
+  keep("a", 1);
+  expect(kept()).toEqual([]);
   await daemon.dispose();
 });

@@ -4,7 +4,7 @@ import type { OpenDataset } from "../open-dataset.ts";
 import { presentRecovered } from "../present.ts";
 import type { DatasetSummary, PurgeResult, RecoverResult, UndoResult, WireRun } from "../protocol.ts";
 import { type PurgeRequest, purgeRuns } from "../purge.ts";
-import { touchedBy } from "../recover.ts";
+import { type RecoveredGroup, touchedBy } from "../recover.ts";
 import { listRuns, type RunFacts } from "../runs.ts";
 import { undoRun } from "../undo.ts";
 import { locateWorkspace } from "../workspace.ts";
@@ -30,13 +30,12 @@ export async function undo(context: HandlerContext): Promise<UndoResult> {
   const runId = context.params.optionalString("runId") ?? null;
   const dataset = context.daemon.dataset(rootOf(context.params));
   const before = dataset.summary();
-  const { undone, recovered } = await maintained(context, async (held) => ({
-    undone: await undoRun(held, runId),
-    recovered: held.recovered,
-  }));
+  const { undone, recovered } = await maintained(
+    context,
+    async (held) => ({ undone: await undoRun(held, runId), recovered: held.recovered }),
+    ({ undone: { restored, withdrawn } }) => [...restored, ...withdrawn],
+  );
   const { kind, restored, withdrawn, duplicateWindowMs, reason } = undone;
-  const touched = [...restored, ...withdrawn, ...touchedBy(recovered)];
-  await dataset.refresh(null, touched);
   if (kind === "undone") await recordUndo(dataset, undone.runId ?? "", before);
   return {
     kind,
@@ -65,8 +64,7 @@ async function recordUndo(dataset: OpenDataset, runId: string, before: DatasetSu
 
 export async function recover(context: HandlerContext): Promise<RecoverResult> {
   requireTrust(context, "nothing was recovered");
-  const recovered = await maintained(context, async (held) => held.recovered);
-  await context.daemon.dataset(rootOf(context.params)).refresh(null, touchedBy(recovered));
+  const { recovered } = await maintained(context, async (held) => ({ recovered: held.recovered }));
   const groups = recovered.map(presentRecovered);
   const quarantined = groups.some((group) => group.action === "quarantine");
   return { kind: groups.length === 0 ? "nothing_to_do" : quarantined ? "quarantined" : "recovered", groups };
@@ -82,7 +80,6 @@ export async function purge(context: HandlerContext): Promise<PurgeResult> {
     purged: await purgeRuns(held, request, dryRun),
     recovered: held.recovered,
   }));
-  await daemon.dataset(rootOf(params)).refresh(null, touchedBy(recovered));
   const { runs: gone, kept, retainedBytes } = purged;
   const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
   const [first] = kept;
@@ -111,14 +108,22 @@ function purgeRequest(
   return all ? { kind: "all" } : { kind: "due", retention, incomingBytes: 0, keepNewest: false };
 }
 
-/** Work under the dataset's lock that a shutdown waits for. */
-function maintained<T>(
+/**
+ * Work under the dataset's lock that a shutdown waits for. What it touched is looked at before anybody else looks:
+ * files that are given back are no new ones.
+ */
+function maintained<T extends { readonly recovered: readonly RecoveredGroup[] }>(
   { daemon, params, signal }: HandlerContext,
   work: (held: Maintenance) => Promise<T>,
+  touched: (done: T) => readonly string[] = () => [],
 ): Promise<T> {
   const dataset = daemon.dataset(rootOf(params));
   const { ports } = daemon.deps;
   return daemon.track(signal, () =>
-    dataset.exclusively(() => maintain({ ports, root: dataset.root, workspace: dataset.workspace }, work)),
+    dataset.exclusively(async () => {
+      const done = await maintain({ ports, root: dataset.root, workspace: dataset.workspace }, work);
+      await dataset.refresh(null, [...touched(done), ...touchedBy(done.recovered)]);
+      return done;
+    }),
   );
 }
