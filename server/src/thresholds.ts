@@ -29,8 +29,10 @@ export interface ThresholdOptions {
   readonly onDue: () => void;
 }
 
-/** Between two runs that nobody asked for. */
+/** Between two runs that nobody asked for, … */
 const REST_MS = 60_000;
+/** … and after one that was undone. */
+const REST_AFTER_UNDO_MS = 24 * 3_600_000;
 
 /** What is done about judgements: crossings are told once, and executed where the policy wants that. */
 export class Thresholds {
@@ -97,7 +99,6 @@ export class Thresholds {
     const today = new Date(now());
     const midnightMs = new Date(now()).setHours(0, 0, 0, 0);
     const done = runs().filter(({ state }) => COUNTED.includes(state));
-    const [latest] = done;
     return {
       utcOffsetMinutes: -today.getTimezoneOffset(),
       quietHours,
@@ -105,10 +106,20 @@ export class Thresholds {
       spentBytesToday: done
         .filter(({ startedAt }) => Date.parse(startedAt) >= midnightMs)
         .reduce((sum, { inputBytes }) => sum + inputBytes, 0),
-      cooldownMs: REST_MS,
-      lastRunEndMs: latest === undefined ? null : Date.parse(latest.stateSince),
+      ...restAfter(done),
     };
   }
+}
+
+/** What somebody has taken back must not be done again as soon as they look away. */
+function restAfter(runs: readonly RunFacts[]): Pick<AutomationLimits, "cooldownMs" | "lastRunEndMs"> {
+  const rests = runs.map((run) => ({
+    cooldownMs: run.state === "undone" ? REST_AFTER_UNDO_MS : REST_MS,
+    lastRunEndMs: Date.parse(run.stateSince),
+  }));
+  const until = ({ cooldownMs, lastRunEndMs }: (typeof rests)[number]): number => lastRunEndMs + cooldownMs;
+  const [longest] = rests.sort((a, b) => until(b) - until(a));
+  return longest ?? { cooldownMs: REST_MS, lastRunEndMs: null };
 }
 
 /** Runs that have rewritten something, whoever began them. */

@@ -206,7 +206,9 @@ describe("after any operations on the file system", () => {
         const inventory = inventoryOf(place);
         await inventory.reconcile();
         for (const item of operations) perform(place.root, item);
-        const touched = operations.flatMap(({ directory, toDirectory }) => [directory, toDirectory]);
+        const touched = operations.flatMap(({ kind, directory, toDirectory }) =>
+          kind === "remove root" ? ["", directory] : [directory, toDirectory],
+        );
         const parents = touched.map((path) => (path.includes("/") ? dirname(path) : ""));
         await inventory.reconcile([...new Set([...touched, ...parents])]);
         await expectRight(inventory, place);

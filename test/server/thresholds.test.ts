@@ -2,6 +2,7 @@ import type { Crossing } from "@tamp/core";
 import { expect, it } from "vitest";
 import type { ExecutionOutcome } from "../../server/src/automation.ts";
 import type { Judgement } from "../../server/src/judge.ts";
+import type { RunFacts } from "../../server/src/runs.ts";
 import { type CrossingAction, type ThresholdPolicy, Thresholds } from "../../server/src/thresholds.ts";
 
 type Action = ThresholdPolicy["onThreshold"];
@@ -27,16 +28,19 @@ interface Scene {
   set(action: Action): void;
 }
 
-function scene(): Scene {
+const HOUR_MS = 3_600_000;
+const NOW_MS = 100 * 24 * HOUR_MS;
+
+function scene(runs: readonly RunFacts[] = []): Scene {
   const told: CrossingAction[] = [];
   let action: Action = "notify";
   let executed = 0;
   let due = 0;
   let finish = (_: ExecutionOutcome): void => {};
   const thresholds = new Thresholds({
-    now: () => 1_000,
+    now: () => NOW_MS,
     policy: () => ({ onThreshold: action, quietHours: [], dailyBudgetBytes: null }),
-    runs: () => [],
+    runs: () => runs,
     isBusy: () => false,
     onCrossed: (given) => told.push(given),
     execute: () => {
@@ -126,3 +130,45 @@ it.each<readonly [ExecutionOutcome["kind"], number]>([
     thresholds.dispose();
   },
 );
+
+function runOf(state: RunFacts["state"], hoursAgo: number): RunFacts {
+  const at = new Date(NOW_MS - hoursAgo * HOUR_MS).toISOString();
+  return {
+    runId: `${state}${hoursAgo}`,
+    state,
+    operation: "compact",
+    startedAt: at,
+    engine: "duckdb",
+    groups: 1,
+    inputFiles: 9,
+    inputBytes: 90,
+    outputFiles: 1,
+    outputBytes: 90,
+    rows: 9,
+    partitions: [""],
+    retainedBytes: 90,
+    stateSince: at,
+    duplicateWindowMs: 0,
+    folder: "",
+    interruptedGroups: 0,
+    reason: null,
+  };
+}
+
+it.each([
+  [[], 1],
+  [[runOf("published", 1)], 1],
+  [[runOf("published", 0.01)], 0],
+  [[runOf("undone", 1)], 0],
+  [[runOf("published", 1), runOf("undone", 23)], 0],
+  [[runOf("published", 1), runOf("undone", 25)], 1],
+  [[runOf("rolled_back", 0)], 1],
+] as const)("after %j it executes %i times", async (runs, times) => {
+  const { thresholds, executed, set } = scene(runs);
+  set("execute");
+  thresholds.judged(CROSSED);
+  await turn();
+  expect(executed()).toBe(times);
+  expect(thresholds.present().state).toBe(times === 0 ? "waiting" : "running");
+  thresholds.dispose();
+});
