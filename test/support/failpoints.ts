@@ -24,6 +24,11 @@ export const FAILPOINTS: readonly Role[] = [
     what: "folder of everything that is ours",
     verbs: ["create", "stat", "sync", "measure", "list"],
   },
+  {
+    role: "policy",
+    what: "policy file of the user, beside the dataset or above it, and what is trusted",
+    verbs: ["stat", "read"],
+  },
   { role: "registry", what: "list of the workspaces of a root", verbs: ["stat", "create", "list", "sync"] },
   {
     role: "registry-entry",
@@ -156,6 +161,7 @@ export function failpointOf(armed: Armed, method: string, args: readonly unknown
 
 function roleOf({ root, workspace }: Armed, path: string): string {
   const home = join(dirname(root), `.${basename(root)}.tamp`);
+  if (/\/(tamp\.jsonc|trusted\.json)$/.test(path)) return "policy";
   if (path === root) return "live";
   if (path === dirname(root)) return "parent";
   if (path === workspace || path.startsWith(`${workspace}/`))
