@@ -52,7 +52,7 @@ function reasonsOf(plan: Plan): readonly HealthReason[] {
     bytes,
     partitions: partitions.size,
   }));
-  if (plan.kind !== "refused") return found;
+  if (plan.kind !== "refused" || plan.because !== "foreign_format") return found;
   return [
     {
       kind: "foreign_format",

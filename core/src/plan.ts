@@ -108,7 +108,13 @@ export interface PlanBody {
 export type Plan =
   | (PlanBody & { readonly kind: "planned" })
   | (PlanBody & { readonly kind: "nothing_to_do" })
-  | (PlanBody & { readonly kind: "refused"; readonly reason: string });
+  | (PlanBody & { readonly kind: "refused" } & PlanRefusal);
+
+/** Why nothing may be planned: somebody else's format, or a policy that cannot be followed. */
+export interface PlanRefusal {
+  readonly because: "foreign_format" | "policy";
+  readonly reason: string;
+}
 
 /**
  * The bytes that a plan's id is the hash of, in pieces: policy, groups and identity of the sources; neither the

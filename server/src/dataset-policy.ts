@@ -53,6 +53,8 @@ export interface DatasetPolicy {
   readonly trusted: boolean;
   /** False: something is wrong, and what held before, or the defaults, holds in its place. */
   readonly valid: boolean;
+  /** Something is wrong, and nothing held before that could hold on: exclusions may be among what was not read. */
+  readonly lost: boolean;
   readonly values: readonly PolicyValue[];
   readonly problems: readonly DatasetPolicyProblem[];
   /** The problems that concern this dataset, for people. */
@@ -101,8 +103,14 @@ export async function loadDatasetPolicy(request: LoadPolicyRequest): Promise<Dat
   };
   const clash = contradiction(fresh);
   const good = clash === null ? fresh : (previous?.lastGood ?? NOTHING_GOOD);
+  const isLost =
+    environment.problems.length > 0 ||
+    (clash !== null && previous === null) ||
+    (!own.isValid && good.user === null) ||
+    (!project.isValid && good.project === null);
   return assemble({
     good,
+    isLost,
     client,
     problems: clash === null ? problems : [...problems, clash],
     isRemembered: previous !== null,
@@ -115,6 +123,7 @@ export async function loadDatasetPolicy(request: LoadPolicyRequest): Promise<Dat
 const NOTHING_GOOD: LastGood = { project: null, user: null, environment: new Map() };
 
 interface Parts {
+  readonly isLost: boolean;
   readonly good: LastGood;
   readonly client: PolicyInput;
   readonly problems: readonly DatasetPolicyProblem[];
@@ -148,6 +157,7 @@ function assemble(parts: Parts): DatasetPolicy {
     userSource,
     trusted,
     valid,
+    lost: parts.isLost,
     values: valuesOf(said, input),
     problems,
     warnings: warningsOf(problems, parts.isRemembered),

@@ -23,9 +23,11 @@ export async function runDataset(daemon: Daemon, dataset: OpenDataset, order: Ru
   const { overlapMs = DEFAULT_OVERLAP_MS, onProgress = () => {} } = order;
   const limits = { ...deps.defaults, memoryBytes };
   const begun = deps.ports.clock();
+  const touched = new Set(plan.groups.map(({ partition }) => partition));
   const executed = await daemon.track(order.signal, (signal) =>
-    dataset.exclusively(() =>
-      execute({ deps, dataset, plan, planId, limits, overlapMs, signal, onProgress }),
+    dataset.exclusively(
+      () => execute({ deps, dataset, plan, planId, limits, overlapMs, signal, onProgress }),
+      touched,
     ),
   );
   const result = presentRun({

@@ -1,4 +1,4 @@
-import { type Policy, type PolicyInput, resolvePolicy } from "@tamp/core";
+import { type PlanRefusal, type Policy, type PolicyInput, resolvePolicy } from "@tamp/core";
 import { type DatasetPolicy, loadDatasetPolicy } from "./dataset-policy.ts";
 import { TampError } from "./errors.ts";
 import type { Ports } from "./maintain.ts";
@@ -56,6 +56,13 @@ export class HeldPolicy {
     const { onThreshold = "notify", quietHours = [], dailyBudgetBytes = null } = this.loaded ?? {};
     const isHeldBack = onThreshold === "execute" && (!this.request.automate || this.problem !== null);
     return { onThreshold: isHeldBack ? "notify" : onThreshold, quietHours, dailyBudgetBytes };
+  }
+
+  /** Without what was never read nothing may be planned: it may say which files are left out. */
+  refusal(): PlanRefusal | null {
+    if (this.loaded?.lost !== true) return null;
+    const [first = "the policy cannot be read"] = this.loaded.warnings;
+    return { because: "policy", reason: first };
   }
 
   warnings(): readonly string[] {

@@ -1,10 +1,18 @@
-import { type Health, judgeHealth, type Plan, type Policy, type PolicyInput } from "@tamp/core";
+import {
+  type Health,
+  judgeHealth,
+  type Plan,
+  type PlanRefusal,
+  type Policy,
+  type PolicyInput,
+} from "@tamp/core";
 import { arrivedBytes } from "./arrivals.ts";
 import type { ExecutionOutcome } from "./automation.ts";
 import { ChangeTeller } from "./change-teller.ts";
 import type { DatasetHistory } from "./dataset-history.ts";
 import type { DatasetPolicy } from "./dataset-policy.ts";
 import { parseFilters, presentStats, refuseUnmatched } from "./dataset-stats.ts";
+import { presentSummary, refusalText } from "./dataset-summary.ts";
 import { DatasetWatch } from "./dataset-watch.ts";
 import type { Engine } from "./engine.ts";
 import { type DatasetRequest, HeldPolicy, policyOf } from "./held-policy.ts";
@@ -14,7 +22,6 @@ import type { Ports } from "./maintain.ts";
 import { PastRuns } from "./past-runs.ts";
 import { hashPlan, makePlan } from "./planning.ts";
 import type { PolicyWatch } from "./policy-watch.ts";
-import { presentRecovered } from "./present.ts";
 import type { DatasetStats, DatasetSummary } from "./protocol.ts";
 import { touchedBy } from "./recover.ts";
 import { createRunQueue, type RunQueue } from "./run-queue.ts";
@@ -79,6 +86,10 @@ export class OpenDataset {
   private readonly closing = new AbortController();
   /** A hint that came while a run was under way, and was not followed then. */
   private missedHint = false;
+  /** Directories that the run under way changes; null: any. */
+  private touched: ReadonlySet<string> | null = null;
+  /** What was told last of what time alone may change. */
+  private toldState: string | null = null;
 
   constructor(
     place: { readonly root: string; readonly firstGeneration: number },
@@ -105,7 +116,10 @@ export class OpenDataset {
     });
     this.teller = new ChangeTeller({
       clock,
-      tell: (tally) => events.onChanged(this, { ...tally, generation: this.inventory.generation }),
+      tell: (tally) => {
+        this.toldState = this.stateText();
+        events.onChanged(this, { ...tally, generation: this.inventory.generation });
+      },
     });
     this.watch = new DatasetWatch({
       root,
@@ -119,7 +133,7 @@ export class OpenDataset {
       now,
       settleMs: () => this.held.policy.settleMs,
       plan: () => this.makeJudgement(),
-      onJudged: (latest, before) => this.onJudged(latest, before),
+      onJudged: (latest) => this.onJudged(latest),
     });
     this.thresholds = new Thresholds({
       now,
@@ -230,7 +244,7 @@ export class OpenDataset {
       engine: deps.engine,
       nowMs: deps.ports.now(),
       learnedRatio: this.pastRuns.learnedRatio,
-      refusal: this.refusal(),
+      refusal: this.planRefusal(),
       listSkipped: options.listSkipped ?? true,
     });
     const planId = await hashPlan(plan);
@@ -247,31 +261,23 @@ export class OpenDataset {
       unsettledCount,
       health,
       watch: this.watch.present(),
-      warnings: this.warnings(),
+      warnings: this.summary().warnings,
     };
   }
 
   summary(): DatasetSummary {
-    const { totals, generation, rootMissing } = this.inventory;
-    const { settleMs } = this.held.policy;
-    return {
-      dataset: this.root,
-      state: rootMissing ? "missing" : totals.fileCount === 0 ? "empty" : "ready",
-      generation,
-      fileCount: totals.fileCount,
-      totalBytes: totals.totalBytes,
-      totalRows: totals.totalRows,
-      smallFileCount: totals.smallFileCount,
-      unsettledCount: this.inventory.view().countChangedSince(this.deps.ports.now() - settleMs),
-      quarantinedCount: totals.unreadableCount,
-      health: this.judging.health ?? { score: 100, reasons: [] },
+    const { root, inventory, pastRuns, running, held, history } = this;
+    return presentSummary({
+      root,
+      inventory,
+      pastRuns,
+      running,
+      health: this.judging.health,
+      settledMs: this.deps.ports.now() - held.policy.settleMs,
       watch: this.watch.present(),
       automation: this.thresholds.present(),
-      running: this.running,
-      interruptedGroups: this.pastRuns.interruptedGroups,
-      recovered: this.pastRuns.recovered.map(presentRecovered),
-      warnings: this.warnings(),
-    };
+      warnings: [...held.warnings(), ...(history.warning === null ? [] : [history.warning])],
+    });
   }
 
   /** Without a watch nothing judges by itself; with one, whoever asks must not bring a judgement into a burst. */
@@ -285,10 +291,15 @@ export class OpenDataset {
     if (!this.inventory.rootMissing && !this.disposed) await this.judging.judge();
   }
 
-  /** Why no plan may be made or executed here, or null. */
+  /** Why no plan may be executed here, whoever made it, or null. */
   refusal(): string | null {
     const first = this.inventory.foreign[0];
     return first === undefined ? null : refusalText(first);
+  }
+
+  private planRefusal(): PlanRefusal | null {
+    const reason = this.refusal();
+    return reason === null ? this.held.refusal() : { because: "foreign_format", reason };
   }
 
   /** What a rewrite loses although no meaning changes. */
@@ -298,9 +309,12 @@ export class OpenDataset {
     );
   }
 
-  /** Runs work alone: one at a time, one more may wait. */
-  exclusively<T>(work: () => Promise<T>): Promise<T> {
-    return this.queue.exclusively(work);
+  /** Runs work alone: one at a time, one more may wait. `touched`: all directories that it changes; null: any. */
+  exclusively<T>(work: () => Promise<T>, touched: ReadonlySet<string> | null = null): Promise<T> {
+    return this.queue.exclusively(async () => {
+      this.touched = touched;
+      return work();
+    });
   }
 
   get running(): boolean {
@@ -381,13 +395,10 @@ export class OpenDataset {
     };
   }
 
-  private onJudged(latest: Judgement, before: Judgement | null): void {
+  private onJudged(latest: Judgement): void {
     const { totals } = this.inventory;
-    const changed =
-      before !== null &&
-      (before.health.score !== latest.health.score || before.unsettledCount !== latest.unsettledCount);
-    if (changed) this.teller.add();
-    if (this.isWorthRecording) {
+    if (this.toldState !== null && this.toldState !== this.stateText()) this.teller.add();
+    if (this.isWorthRecording(latest)) {
       void this.history.record({
         files: totals.fileCount,
         bytes: totals.totalBytes,
@@ -400,10 +411,20 @@ export class OpenDataset {
     if (!this.inventory.rootMissing) this.thresholds.judged(latest);
   }
 
-  /** A root that is away for a while is no empty dataset, and thresholds of one command are not the dataset's. */
-  private get isWorthRecording(): boolean {
+  /** What a summary says and no comparison with the disk changes. */
+  private stateText(): string {
+    const { unsettledCount, health } = this.summary();
+    return `${unsettledCount} ${health.score}`;
+  }
+
+  /**
+   * A root that is away for a while is no empty dataset, thresholds of one command are not the dataset's, and most
+   * files must be old enough to be judged.
+   */
+  private isWorthRecording({ unsettledCount }: Judgement): boolean {
+    const { rootMissing, totals } = this.inventory;
     const isUsual = this.watch.isOn || Object.keys(this.clientPolicy).length === 0;
-    return isUsual && !this.inventory.rootMissing;
+    return isUsual && !rootMissing && unsettledCount * 10 <= totals.fileCount;
   }
 
   private judgeSoon(): void {
@@ -442,22 +463,18 @@ export class OpenDataset {
     return reason === null ? { kind: "done" } : { kind: "failed", reason };
   }
 
-  private warnings(): readonly string[] {
-    const foreign = this.inventory.foreign.map(refusalText);
-    const groups = this.pastRuns.interruptedGroups;
-    const waiting =
-      groups === 1 ? "1 group of an interrupted run waits" : `${groups} groups of interrupted runs wait`;
-    const interrupted = groups === 0 ? [] : [`${waiting} for \`tamp recover ${this.root}\``];
-    const history = this.history.warning === null ? [] : [this.history.warning];
-    return [...foreign, ...interrupted, ...this.held.warnings(), ...history, ...this.inventory.warnings];
-  }
-
   /** A failed comparison is a state of the next summary, never the end of the daemon. */
   private async refreshSoon(directories: readonly string[] | null): Promise<void> {
-    // What is seen half-way through a swap would be told; the end of the run looks at everything.
-    this.missedHint = this.running;
-    if (this.running || this.disposed) return;
-    await this.refresh(directories).catch(() => {});
+    if (this.disposed) return;
+    const followed = this.running ? this.beside(directories) : directories;
+    this.missedHint = this.running && (this.missedHint || followed?.length !== directories?.length);
+    if (followed === null || followed.length > 0) await this.refresh(followed).catch(() => {});
+  }
+
+  /** What is seen half-way through a swap would be told: where the run is at work only its end looks. */
+  private beside(directories: readonly string[] | null): readonly string[] {
+    const { touched } = this;
+    return touched === null ? [] : (directories ?? []).filter((path) => !touched.has(path));
   }
 
   private async compare(
@@ -480,7 +497,3 @@ const NOTHING_FITS: ExecutionOutcome = {
   kind: "failed",
   reason: "no group fits what may be rewritten today or in one run",
 };
-
-function refusalText({ directory, format }: { readonly directory: string; readonly format: string }): string {
-  return `${directory === "" ? "the dataset" : directory} belongs to ${format}: rewriting its files would corrupt it`;
-}

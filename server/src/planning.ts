@@ -11,6 +11,7 @@ import {
   type PartitionFiles,
   type PartitionFilter,
   type Plan,
+  type PlanRefusal,
   type Policy,
   planCompactionSteps,
   planContent,
@@ -32,7 +33,7 @@ export interface PlanningInput {
   /** Paths that the policy leaves out. */
   readonly isExcluded: (path: string) => boolean;
   /** Why nothing may be planned here, or null. */
-  readonly refusal: string | null;
+  readonly refusal: PlanRefusal | null;
   /** False: the plan only counts what it skips. Default true. */
   readonly listSkipped?: boolean;
 }
@@ -67,7 +68,7 @@ export async function makePlan(input: PlanningInput): Promise<Plan> {
       listSkipped,
     }),
   );
-  return input.refusal === null ? plan : { ...plan, kind: "refused", reason: input.refusal };
+  return input.refusal === null ? plan : { ...plan, kind: "refused", ...input.refusal };
 }
 
 /** Pieces whose files are judged when they are asked for, and not where their inodes are enough. */

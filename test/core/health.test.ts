@@ -33,9 +33,11 @@ test("reasons count files, bytes and partitions", () => {
 
 test("a refused plan is never healthy and says why", () => {
   const plan = planCompaction(inputOf(many(3, { sizeBytes: 1000 }), { policy: POLICY }));
-  const { score, reasons } = judgeHealth({ ...plan, kind: "refused", reason: "Delta Lake" });
+  const refused = { ...plan, kind: "refused", reason: "Delta Lake" } as const;
+  const { score, reasons } = judgeHealth({ ...refused, because: "foreign_format" });
   expect(score).toBeLessThan(100);
   expect(reasons).toEqual([{ kind: "foreign_format", files: 3, bytes: 3000, partitions: 0 }]);
+  expect(judgeHealth({ ...refused, because: "policy" }).reasons).toEqual([]);
 });
 
 test("100 exactly where there is nothing to do", () => {

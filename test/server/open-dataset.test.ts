@@ -270,3 +270,57 @@ it("keeps plans by the files they list, and always the newest", async () => {
   expect(kept()).toEqual([]);
   await daemon.dispose();
 });
+
+it("tells that a file has settled, though nothing else has changed", async () => {
+  const { daemon, root, watches, events } = scene();
+  const dataset = await daemon.open(request(root, { minFiles: 20, settleMs: 300 }));
+  await expect.poll(() => dataset.summary().unsettledCount, { timeout: 3_000 }).toBe(0);
+  await turn();
+  const before = events.length;
+  writeDataset(root, { "c.parquet": { rows: 3 } });
+  watches[0]?.onHint([""]);
+  const told = (): readonly DaemonEvent[] => events.slice(before);
+  await expect.poll(() => told().length, { timeout: 3_000 }).toBe(1);
+  expect(dataset.summary().unsettledCount).toBe(1);
+  await expect.poll(() => told().length, { timeout: 3_000 }).toBe(2);
+  expect(told()[1]).toMatchObject({ kind: "changed", change: { added: 0, changed: 0, removed: 0 } });
+  expect(dataset.summary().unsettledCount).toBe(0);
+  await daemon.dispose();
+});
+
+it("sees what others write while a run is at work in other directories", async () => {
+  const { daemon, root, watches } = scene();
+  const dataset = await daemon.open(request(root));
+  const late = { "day=1/a.parquet": { rows: 3 }, "day=2/a.parquet": { rows: 3 } };
+  await dataset.exclusively(
+    async () => {
+      writeDataset(root, late);
+      watches[0]?.onHint(["day=1"]);
+      await turn();
+      expect(dataset.view().find("day=1/a.parquet")).toBeNull();
+      watches[0]?.onHint(["day=2"]);
+      await expect.poll(() => dataset.view().find("day=2/a.parquet") !== null).toBe(true);
+    },
+    new Set(["day=1"]),
+  );
+  await expect.poll(() => dataset.view().fileCount).toBe(4);
+  await daemon.dispose();
+});
+
+it("plans nothing while a policy file is wrong that was never right", async () => {
+  const { daemon, root } = scene();
+  const write = (text: string): unknown => writeDataset(root, { "tamp.jsonc": Buffer.from(text) });
+  write('{ "defaults": { "minFile": 3, "exclude": ["**"] } }');
+  const dataset = await daemon.open({ ...request(root), watch: false });
+  const refused = (await dataset.makePlan([])).plan;
+  expect(refused).toMatchObject({ kind: "refused", because: "policy" });
+  expect(refused.kind === "refused" && refused.reason).toContain("minFile");
+  write('{ "defaults": { "minFiles": 2 } }');
+  await daemon.open({ ...request(root), watch: false });
+  expect((await dataset.makePlan([])).plan.kind).toBe("planned");
+  write("{");
+  await daemon.open({ ...request(root), watch: false });
+  expect((await dataset.makePlan([])).plan.kind).toBe("planned");
+  expect(dataset.summary().warnings.join()).toContain("last good");
+  await daemon.dispose();
+});
