@@ -2,6 +2,7 @@ import {
   hiveKeys,
   matchesFilters,
   type PartitionFilter,
+  type Policy,
   parsePartitionFilter,
   SIZE_BUCKETS,
 } from "@tamp/core";
@@ -14,9 +15,22 @@ type FileTotals = Omit<DatasetStats, "dataset" | "unsettledCount" | "health" | "
 
 const MOST_PARTITIONS = 20;
 
-/** Totals over the partitions that match; those with most small files are named. */
-export function presentStats(view: InventoryView, filters: readonly PartitionFilter[]): FileTotals {
-  const { totals, partitions } = view.fold((path) => matchesFilters(path, filters));
+/** Files that changed later may still be written; where nothing need settle, none may. */
+export function settledMsOf({ settleMs }: Pick<Policy, "settleMs">, nowMs: number): number {
+  return settleMs === 0 ? Infinity : nowMs - settleMs;
+}
+
+/**
+ * Totals over the partitions that match; those with most small files are named. A file that changed after `settledMs`
+ * may yet become readable: it is unsettled, not quarantined.
+ */
+export function presentStats(
+  view: InventoryView,
+  filters: readonly PartitionFilter[],
+  settledMs: number,
+): FileTotals {
+  const wanted = (path: string): boolean => matchesFilters(path, filters);
+  const { totals, partitions } = view.fold(wanted);
   const worst = [...partitions].sort(
     (a, b) => b.smallFiles - a.smallFiles || (a.partition < b.partition ? -1 : 1),
   );
@@ -31,7 +45,7 @@ export function presentStats(view: InventoryView, filters: readonly PartitionFil
     smallFileBytes: totals.smallFileBytes,
     schemaClassCount: totals.schemaClasses.size,
     uncompressedBytes: totals.uncompressedBytes,
-    quarantinedCount: totals.unreadableCount,
+    quarantinedCount: totals.unreadableCount - view.countUnsettled(settledMs, wanted).unreadable,
     codecs: Object.fromEntries([...totals.codecs].sort()),
     sizeHistogram: totals.sizeHistogram.map((files, index) => ({
       belowBytes: SIZE_BUCKETS[index] ?? null,

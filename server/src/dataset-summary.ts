@@ -21,6 +21,7 @@ export interface SummaryParts extends Pick<DatasetSummary, "watch" | "automation
 export function presentSummary(parts: SummaryParts): DatasetSummary {
   const { root, inventory, pastRuns, health, settledMs, watch, automation, running } = parts;
   const { totals, generation, rootMissing } = inventory;
+  const unsettled = inventory.view().countUnsettled(settledMs);
   return {
     dataset: root,
     state: rootMissing ? "missing" : totals.fileCount === 0 ? "empty" : "ready",
@@ -29,8 +30,8 @@ export function presentSummary(parts: SummaryParts): DatasetSummary {
     totalBytes: totals.totalBytes,
     totalRows: totals.totalRows,
     smallFileCount: totals.smallFileCount,
-    unsettledCount: inventory.view().countChangedSince(settledMs),
-    quarantinedCount: totals.unreadableCount,
+    unsettledCount: unsettled.files,
+    quarantinedCount: totals.unreadableCount - unsettled.unreadable,
     health: health ?? { score: 100, reasons: [] },
     watch,
     automation,

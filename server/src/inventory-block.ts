@@ -168,15 +168,20 @@ function changedAt({ listing, facts }: BlockColumns, index: number): number {
   return Math.max(milliseconds(listing.mtimes[index] ?? 0n), touched);
 }
 
-/** Files of the block that changed after `sinceMs`. */
-export function countChangedSince(block: FileBlock, sinceMs: number): number {
-  if (block.sums.newestMs <= sinceMs) return 0;
+/** Files that may still be written, and how many of them cannot be read as they are. */
+export interface UnsettledCounts {
+  files: number;
+  unreadable: number;
+}
+
+/** Adds the files of the block that changed after `sinceMs`. */
+export function countUnsettled(block: FileBlock, sinceMs: number, counts: UnsettledCounts): void {
   const columns = columnsOf(block);
-  let files = 0;
   for (let index = 0; index < block.count; index += 1) {
-    if (changedAt(columns, index) > sinceMs) files += 1;
+    if (changedAt(columns, index) <= sinceMs) continue;
+    counts.files += 1;
+    if (block.shared[columns.facts.shared[index] ?? 0]?.kind === "unreadable") counts.unreadable += 1;
   }
-  return files;
 }
 
 /** Rounds up: a file is never taken for older than it is. */
@@ -214,6 +219,18 @@ export function sumUp(block: KnownBlock, smallFileBound: number): BlockSums {
     0,
   );
   return { ...sums, unreadable, newestMs, histogram, sharing };
+}
+
+/** The same block, its small files counted by another bound. */
+export function recounted(block: FileBlock, smallFileBound: number): FileBlock {
+  let smallFiles = 0;
+  let smallBytes = 0;
+  for (const sizeBytes of listingColumns(block.listing, block.count).sizes) {
+    if (sizeBytes >= smallFileBound) continue;
+    smallFiles += 1;
+    smallBytes += sizeBytes;
+  }
+  return { ...block, sums: { ...block.sums, smallFiles, smallBytes } };
 }
 
 function sizeBucket(sizeBytes: number): number {

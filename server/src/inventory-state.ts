@@ -73,6 +73,7 @@ export function settled(before: KnownBlock | undefined, directory: ScannedDirect
   const isUnchanged =
     directory.kind === "listed" &&
     before !== undefined &&
+    before.path === directory.path &&
     !before.racy &&
     before.key === directory.key &&
     sameTelling(before, directory) &&
@@ -107,6 +108,26 @@ export function goneOf(known: Iterable<string>, scan: DatasetScan): readonly str
   return [...known].filter(isGone);
 }
 
+/**
+ * With what each directory is to be compared: what is known of this very directory, also where it was moved and is
+ * known by another path; else what is known at its path.
+ */
+export async function beforeOf(
+  known: ReadonlyMap<string, FileBlock>,
+  listed: readonly ScannedDirectory[],
+  slices: Slices,
+): Promise<(directory: ScannedDirectory) => FileBlock | undefined> {
+  const isStrange = ({ path, key }: ScannedDirectory): boolean => key !== "" && known.get(path)?.key !== key;
+  const sought = new Set(listed.filter(isStrange).map(({ key }) => key));
+  const moved = new Map<string, FileBlock>();
+  for (const block of sought.size > 0 ? known.values() : []) {
+    if (slices.due()) await slices.pause();
+    if (sought.has(block.key)) moved.set(block.key, block);
+  }
+  return (directory) =>
+    (isStrange(directory) ? moved.get(directory.key) : undefined) ?? known.get(directory.path);
+}
+
 export interface Comparing {
   readonly before: KnownBlock | undefined;
   readonly directory: ScannedDirectory;
@@ -125,26 +146,41 @@ export async function draftOf({ before, directory, slices, ...rules }: Comparing
   const columns = { listing: listingColumns(directory.listing, count), facts: factColumns(facts, count) };
   const old = before === undefined ? null : { block: before, columns: columnsOf(before) };
   const shared = createSharedTable();
+  const { was, lost } = await matchNames(columns.listing, count, before, slices);
+  const toRead: number[] = [];
+  for (let index = 0; index < count; index += 1) {
+    if (slices.due()) await slices.pause();
+    const verdict = judge({ columns, index, old, was: was[index] ?? -1, directory, ...rules });
+    if (verdict === null) toRead.push(index);
+    else columns.facts.shared[index] = shared.add(verdict);
+  }
+  return { directory, before, columns, facts, shared, was, lost, toRead, vanished: new Set() };
+}
+
+async function matchNames(
+  listing: ListingColumns,
+  count: number,
+  before: KnownBlock | undefined,
+  slices: Slices,
+): Promise<Pick<Draft, "was" | "lost">> {
   const was = new Int32Array(count).fill(-1);
   const lost: number[] = [];
-  const toRead: number[] = [];
+  if (before === undefined) return { was, lost };
+  const old = columnsOf(before).listing;
   let next = 0;
   for (let index = 0; index < count; index += 1) {
     if (slices.due()) await slices.pause();
-    const name = nameAt(columns.listing, index);
-    while (old !== null && next < old.block.count) {
-      const oldName = nameAt(old.columns.listing, next);
+    const name = nameAt(listing, index);
+    while (next < before.count) {
+      const oldName = nameAt(old, next);
       if (oldName < name) lost.push(next);
       else if (oldName === name) was[index] = next;
       else break;
       next += 1;
     }
-    const verdict = judge({ columns, index, old, was: was[index] ?? -1, name, directory, ...rules });
-    if (verdict === null) toRead.push(index);
-    else columns.facts.shared[index] = shared.add(verdict);
   }
-  for (; old !== null && next < old.block.count; next += 1) lost.push(next);
-  return { directory, before, columns, facts, shared, was, lost, toRead, vanished: new Set() };
+  for (; next < before.count; next += 1) lost.push(next);
+  return { was, lost };
 }
 
 interface Judged extends Pick<Comparing, "directory" | "ownTouched" | "nowMs" | "intern"> {
@@ -152,11 +188,10 @@ interface Judged extends Pick<Comparing, "directory" | "ownTouched" | "nowMs" | 
   readonly index: number;
   readonly old: { readonly block: KnownBlock; readonly columns: BlockColumns } | null;
   readonly was: number;
-  readonly name: string;
 }
 
 /** Writes what is known without reading the footer; null where it must be read. */
-function judge({ columns, index, old, was, name, ...rest }: Judged): SharedFacts | null {
+function judge({ columns, index, old, was, ...rest }: Judged): SharedFacts | null {
   const { listing, facts } = columns;
   if (((listing.flags[index] ?? 0) & ODD_NAME) !== 0) {
     facts.flags[index] = timeFlag(listing, index, rest.nowMs);
@@ -166,7 +201,7 @@ function judge({ columns, index, old, was, name, ...rest }: Judged): SharedFacts
   if (!sameContent(listing, index, old.columns.listing, was)) return null;
   const touched = listing.ctimes[index] !== old.columns.listing.ctimes[was];
   // A ctime alone moves with links and permissions, but also where `touch -d` or `cp -p` hid a change.
-  if (touched && !rest.ownTouched.has(pathIn(rest.directory.path, name))) return null;
+  if (touched && !rest.ownTouched.has(pathIn(rest.directory.path, nameAt(listing, index)))) return null;
   copyFacts(old.columns.facts, was, facts, index);
   if (touched) facts.flags[index] = timeFlag(listing, index, rest.nowMs);
   return old.block.shared[old.columns.facts.shared[was] ?? 0] ?? null;
@@ -187,7 +222,7 @@ export function timeFlag({ mtimes }: ListingColumns, index: number, nowMs: numbe
 
 /**
  * The block that takes its place, and into `tally` what that changes for readers. `published` is what they have
- * seen so far; where that is not what was compared with, all of the block is new to them.
+ * seen there so far, which need not be what was compared with.
  */
 export async function replacementOf(
   draft: Draft,
@@ -202,12 +237,13 @@ export async function replacementOf(
   const { published, tally, slices } = options;
   const block = blockOf(draft, options.smallFileBound);
   const fresh = { block, columns: columnsOf(block) };
-  const old =
-    before === undefined || before !== published ? null : { block: before, columns: columnsOf(before) };
+  const old = published === undefined ? null : { block: published, columns: columnsOf(published) };
+  const matched =
+    before === published ? draft : await matchNames(columns.listing, directory.count, published, slices);
   let at = 0;
   for (let index = 0; index < directory.count; index += 1) {
     if (slices.due()) await slices.pause();
-    const was = old === null ? -1 : (draft.was[index] ?? -1);
+    const was = matched.was[index] ?? -1;
     const path = (): string => pathIn(block.path, nameAt(columns.listing, index));
     if (draft.vanished.has(index)) {
       if (was >= 0) tally.note("removed", path);
@@ -218,7 +254,7 @@ export async function replacementOf(
     at += 1;
   }
   if (old === null) return block;
-  for (const index of draft.lost) {
+  for (const index of matched.lost) {
     tally.note("removed", () => pathIn(block.path, nameAt(old.columns.listing, index)));
   }
   return block;

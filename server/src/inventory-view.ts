@@ -8,11 +8,12 @@ import {
 import {
   applyBlock,
   columnsOf,
-  countChangedSince,
+  countUnsettled,
   type FileBlock,
   filesOf,
   findFile,
   positionOf,
+  type UnsettledCounts,
 } from "./inventory-block.ts";
 
 /** One state of a dataset's files, for as long as somebody holds it. */
@@ -29,8 +30,8 @@ export interface InventoryView {
   page(offset: number, limit: number): readonly DataFile[];
   /** Totals of some directories, and what each of them holds; in no order. */
   fold(wanted: (partition: string) => boolean): FoldedView;
-  /** Files that changed after `sinceMs`, milliseconds since the epoch. */
-  countChangedSince(sinceMs: number): number;
+  /** Files that changed after `sinceMs`, milliseconds since the epoch; of some directories, or of all. */
+  countUnsettled(sinceMs: number, wanted?: (partition: string) => boolean): Readonly<UnsettledCounts>;
 }
 
 export interface FoldedView {
@@ -86,10 +87,12 @@ export function createView(options: ViewOptions): InventoryView {
       for (const block of blocks) applyBlock(totals, block, 1);
       return { totals, partitions: blocks.map(countsOf) };
     },
-    countChangedSince(sinceMs) {
-      let files = 0;
-      for (const block of directories.values()) files += countChangedSince(block, sinceMs);
-      return files;
+    countUnsettled(sinceMs, wanted = () => true) {
+      const counts = { files: 0, unreadable: 0 };
+      for (const block of directories.values()) {
+        if (block.sums.newestMs > sinceMs && wanted(block.path)) countUnsettled(block, sinceMs, counts);
+      }
+      return counts;
     },
   };
 }

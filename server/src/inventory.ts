@@ -1,5 +1,5 @@
 import { createTotals, type DatasetTotals, partitionOf } from "@tamp/core";
-import { applyBlock, type FileBlock, type SharedFacts, sumUp } from "./inventory-block.ts";
+import { applyBlock, type FileBlock, recounted, type SharedFacts, sumUp } from "./inventory-block.ts";
 import { type Changes, type ChangeTally, createChangeLog, createTally } from "./inventory-changes.ts";
 import { joinClasses, type SchemaClass } from "./inventory-messages.ts";
 import type { InventoryPool } from "./inventory-pool.ts";
@@ -12,6 +12,7 @@ import {
   type SnapshotStore,
 } from "./inventory-snapshot.ts";
 import {
+  beforeOf,
   type Draft,
   draftOf,
   goneOf,
@@ -101,6 +102,7 @@ class HeldInventory implements Inventory {
   #view: InventoryView | null = null;
   #isShared = false;
   #ancestors: readonly ForeignHit[] = [];
+  #told: Tellings | null = null;
   #last: Promise<unknown> = Promise.resolve();
   /** What an earlier process knew; null once it was compared with the disk. */
   #loaded: Promise<Loaded | null> | null = null;
@@ -117,14 +119,11 @@ class HeldInventory implements Inventory {
   }
 
   get foreign(): readonly ForeignHit[] {
-    const own = [...this.#directories.values()].flatMap(({ path, foreign }) =>
-      foreign === null ? [] : [{ directory: ownedDirectory(path), format: foreign }],
-    );
-    return [...this.#ancestors, ...own];
+    return this.#tellings().foreign;
   }
 
   get warnings(): readonly string[] {
-    return [...this.#directories.values()].flatMap(({ warnings }) => warnings);
+    return this.#tellings().warnings;
   }
 
   view(): InventoryView {
@@ -153,15 +152,18 @@ class HeldInventory implements Inventory {
   }
 
   recount(smallFileBytes: number): void {
-    this.totals = createTotals(smallFileBytes);
-    const recounted = [...this.#directories].map(([path, block]): [string, FileBlock] => [
-      path,
-      { ...block, sums: sumUp(block, smallFileBytes) },
-    ]);
-    this.#directories = new Map(recounted);
+    const totals = { ...this.totals, smallFileBound: smallFileBytes, smallFileCount: 0, smallFileBytes: 0 };
+    const directories = new Map<string, FileBlock>();
+    for (const [path, block] of this.#directories) {
+      const next = recounted(block, smallFileBytes);
+      directories.set(path, next);
+      totals.smallFileCount += next.sums.smallFiles;
+      totals.smallFileBytes += next.sums.smallBytes;
+    }
+    this.totals = totals;
+    this.#directories = directories;
     this.#isShared = false;
     this.#view = null;
-    for (const [, block] of recounted) applyBlock(this.totals, block, 1);
   }
 
   async dispose(): Promise<void> {
@@ -229,6 +231,7 @@ class HeldInventory implements Inventory {
       const block = published.get(path);
       if (block !== undefined) await noteAll(block, "removed", tally, slices);
     }
+    const beforeAt = await beforeOf(known, listed, slices);
     const learn = (seen: SchemaClass): void => {
       classes.set(seen.id, joinClasses(classes.get(seen.id), seen));
     };
@@ -243,7 +246,7 @@ class HeldInventory implements Inventory {
     };
     for (const directory of listed) {
       if (slices.due()) await slices.pause();
-      const before = known.get(directory.path);
+      const before = beforeAt(directory);
       if (settled(before, directory).kind === "listed") {
         const draft = await draftOf({ before, directory, ownTouched, nowMs: now(), intern, slices });
         drafts.push(draft);
@@ -274,10 +277,11 @@ class HeldInventory implements Inventory {
     for (const path of gone) this.#replace(path, null);
     const isRecounted = rest.smallFileBound !== this.totals.smallFileBound;
     for (const found of blocks) {
-      const block = isRecounted ? { ...found, sums: sumUp(found, this.totals.smallFileBound) } : found;
+      const block = isRecounted ? recounted(found, this.totals.smallFileBound) : found;
       otherwise ||= !sameTelling(this.#directories.get(block.path), block);
       this.#replace(block.path, block);
     }
+    this.#told = null;
     this.#ancestors = ancestors;
     this.rootMissing = scan.rootMissing;
     const inUse = [...classes].filter(([id]) => this.totals.schemaClasses.has(id));
@@ -303,6 +307,22 @@ class HeldInventory implements Inventory {
     }
   }
 
+  /** Every summary has them, and most directories say nothing. */
+  #tellings(): Tellings {
+    if (this.#told !== null) return this.#told;
+    const blocks = [...this.#directories.values()];
+    this.#told = {
+      foreign: [
+        ...this.#ancestors,
+        ...blocks.flatMap(({ path, foreign }) =>
+          foreign === null ? [] : [{ directory: ownedDirectory(path), format: foreign }],
+        ),
+      ],
+      warnings: blocks.flatMap(({ warnings }) => warnings),
+    };
+    return this.#told;
+  }
+
   #intern(facts: SharedFacts): SharedFacts {
     const text = JSON.stringify(facts);
     const known = this.#interned.get(text);
@@ -326,6 +346,12 @@ interface Loaded {
   readonly directories: ReadonlyMap<string, FileBlock>;
   readonly classes: ReadonlyMap<string, SchemaClass>;
   readonly smallFileBound: number;
+}
+
+/** What the directories say beside their files. */
+interface Tellings {
+  readonly foreign: readonly ForeignHit[];
+  readonly warnings: readonly string[];
 }
 
 /** What a reconcile has found, ready to be shown. */

@@ -11,7 +11,7 @@ import type { ExecutionOutcome } from "./automation.ts";
 import { ChangeTeller } from "./change-teller.ts";
 import type { DatasetHistory } from "./dataset-history.ts";
 import type { DatasetPolicy } from "./dataset-policy.ts";
-import { parseFilters, presentStats, refuseUnmatched } from "./dataset-stats.ts";
+import { parseFilters, presentStats, refuseUnmatched, settledMsOf } from "./dataset-stats.ts";
 import { presentSummary, refusalText } from "./dataset-summary.ts";
 import { DatasetWatch } from "./dataset-watch.ts";
 import type { Engine } from "./engine.ts";
@@ -257,7 +257,7 @@ export class OpenDataset {
     const unsettledCount = plan.skippedByReason.unsettled ?? 0;
     return {
       dataset: this.root,
-      ...presentStats(this.inventory.view(), filters),
+      ...presentStats(this.inventory.view(), filters, settledMsOf(plan.policy, this.deps.ports.now())),
       unsettledCount,
       health,
       watch: this.watch.present(),
@@ -273,7 +273,7 @@ export class OpenDataset {
       pastRuns,
       running,
       health: this.judging.health,
-      settledMs: this.deps.ports.now() - held.policy.settleMs,
+      settledMs: settledMsOf(held.policy, this.deps.ports.now()),
       watch: this.watch.present(),
       automation: this.thresholds.present(),
       warnings: [...held.warnings(), ...(history.warning === null ? [] : [history.warning])],

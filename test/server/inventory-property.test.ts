@@ -46,6 +46,7 @@ const operation = fc.record({
     "delete",
     "rename",
     "rename directory",
+    "swap directories",
     "remake directory",
     "remove root",
     "mkdir",
@@ -90,6 +91,13 @@ const ACTS: Readonly<Record<Operation["kind"], Act>> = {
   rename: (path, { toDirectory, toName }, root) => renameSync(path, join(root, toDirectory, toName)),
   "rename directory": (path, { toDirectory }, root) =>
     renameSync(dirname(path), join(root, toDirectory, "d")),
+  "swap directories": (path, { toDirectory }, root) => {
+    const [one, other] = [dirname(path), join(root, toDirectory)];
+    if (`${one}/`.startsWith(`${other}/`) || `${other}/`.startsWith(`${one}/`)) return;
+    renameSync(other, `${root}.swap`);
+    renameSync(one, other);
+    renameSync(`${root}.swap`, one);
+  },
   "remake directory": (path, { rows }) => {
     rmSync(dirname(path), { recursive: true, force: true });
     mkdirSync(dirname(path), { recursive: true });

@@ -281,6 +281,49 @@ describe("what readers hold", () => {
     expect(inventory.view().page(10, 5)).toEqual([]);
   });
 
+  it("counts what may still be written, and what of it cannot be read, in some directories or in all", async () => {
+    const torn = parquetBytes({ rows: 5 }).slice(0, 200);
+    const root = writeDataset(newRoot(), {
+      "a.parquet": torn,
+      "day=1/b.parquet": { rows: 1 },
+      "day=1/c.parquet": torn,
+      "day=2/d.parquet": torn,
+    });
+    const [firstS = 0, ...laterS] = [1, 2, 3, 4].map((second) => Math.ceil(Date.now() / 1000) + second);
+    for (const [at, path] of ["a.parquet", "day=1/b.parquet", "day=1/c.parquet", "day=2/d.parquet"].entries())
+      utimesSync(join(root, path), firstS + at, firstS + at);
+    const inventory = inventoryOf(root);
+    await inventory.reconcile();
+    const view = inventory.view();
+    const isDay1 = (partition: string): boolean => partition === "day=1";
+    const found = [firstS - 1, firstS, ...laterS].map((second) => [
+      view.countUnsettled(second * 1000),
+      view.countUnsettled(second * 1000, isDay1),
+    ]);
+    expect(found.map((counts) => counts.map(({ files, unreadable }) => [files, unreadable]))).toEqual([
+      [
+        [4, 3],
+        [2, 1],
+      ],
+      [
+        [3, 2],
+        [2, 1],
+      ],
+      [
+        [2, 2],
+        [1, 1],
+      ],
+      [
+        [1, 1],
+        [0, 0],
+      ],
+      [
+        [0, 0],
+        [0, 0],
+      ],
+    ]);
+  });
+
   it("counts small files by another bound at once, also while the disk is being compared", async () => {
     const root = writeDataset(newRoot(), { "a.parquet": { rows: 1 }, "day=1/b.parquet": { rows: 2 } });
     const inventory = inventoryOf(root);

@@ -7,7 +7,7 @@ import { createInventory } from "../../server/src/inventory.ts";
 import { createInventoryPool, type InventoryPool } from "../../server/src/inventory-pool.ts";
 import type { WatchEvents } from "../../server/src/watcher.ts";
 import { buildEntry } from "../support/build-worker.ts";
-import { makeRoot, writeDataset } from "../support/dataset.ts";
+import { makeRoot, parquetBytes, writeDataset } from "../support/dataset.ts";
 import { fakeEngine } from "../support/fake-engine.ts";
 import { quietDeps, testPorts } from "../support/ports.ts";
 
@@ -192,6 +192,22 @@ it("tells of a table format that takes the dataset over, though no file has chan
   await expect.poll(() => events.map(({ kind }) => kind)).toContain("changed");
   const reasons = () => dataset.summary().health.reasons.map(({ kind }) => kind);
   await expect.poll(reasons, { timeout: 3_000 }).toContain("foreign_format");
+  await daemon.dispose();
+});
+
+it.each([
+  ["may still be written: it is unsettled", 3_600_000, { unsettled: [5, 2], quarantined: [0, 0] }],
+  ["has settled: it is quarantined", 0, { unsettled: [0, 0], quarantined: [2, 1] }],
+])("a half-written file is counted once. It %s", async (_, settleMs, { unsettled, quarantined }) => {
+  const { daemon, root } = scene();
+  const torn = parquetBytes({ rows: 5 }).slice(0, 200);
+  writeDataset(root, { "x/a.parquet": torn, "x/b.parquet": { rows: 3 }, "y/a.parquet": torn });
+  const dataset = await daemon.open(request(root, { minFiles: 2, settleMs }));
+  const inAll = { unsettledCount: unsettled[0], quarantinedCount: quarantined[0] };
+  expect(dataset.summary()).toMatchObject(inAll);
+  expect(dataset.stats([], await dataset.makePlan([]))).toMatchObject(inAll);
+  const inX = { unsettledCount: unsettled[1], quarantinedCount: quarantined[1] };
+  expect(dataset.stats(["x"], await dataset.makePlan(["x"]))).toMatchObject(inX);
   await daemon.dispose();
 });
 
