@@ -17,6 +17,9 @@ const RECONCILE_MS = 5 * 60_000;
 /** … but for no more than this share of the time. */
 const RECONCILE_SHARE = 0.01;
 
+/** A comparison that failed is tried again after this long. */
+const RETRY_MS = 10_000;
+
 /** Why a dataset is compared with the disk: at every hint of its watcher, and after a while without any. */
 export class DatasetWatch {
   private readonly options: DatasetWatchOptions;
@@ -28,6 +31,7 @@ export class DatasetWatch {
   private comparing: Promise<void> | null = null;
   /** What was asked for during a comparison is compared after it, all of it at once. */
   private following: { readonly done: Promise<void>; directories: ReadonlySet<string> | null } | null = null;
+  private retry: NodeJS.Timeout | null = null;
   private disposed = false;
 
   constructor(options: DatasetWatchOptions) {
@@ -53,18 +57,24 @@ export class DatasetWatch {
   failed(error: unknown): void {
     this.failure = error instanceof Error ? error.message : String(error);
     this.options.onState();
+    if (!this.isOn || this.disposed) return;
+    this.retry ??= setTimeout(() => {
+      this.retry = null;
+      void this.compare(null);
+    }, RETRY_MS).unref();
   }
 
   present(): WireWatchState {
     const { failure, watchState } = this;
-    if (failure === null || watchState.kind === "off") return watchState;
+    // What the watcher lacks has a remedy of its own.
+    if (failure === null || watchState.kind !== "watching") return watchState;
     const reason = `The dataset could not be compared with the disk: ${failure}`;
-    return { kind: "degraded", reason, remedy: "The next comparison of all of it tries again." };
+    return { kind: "degraded", reason, remedy: "It is tried again every 10 s." };
   }
 
   async dispose(): Promise<void> {
     this.disposed = true;
-    if (this.timer !== null) clearTimeout(this.timer);
+    for (const timer of [this.timer, this.retry]) if (timer !== null) clearTimeout(timer);
     await (await this.watch?.catch(() => null))?.dispose();
   }
 

@@ -1,4 +1,4 @@
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import { ChangeTeller } from "../../server/src/change-teller.ts";
 import { DatasetWatch } from "../../server/src/dataset-watch.ts";
 import type { WatchEvents } from "../../server/src/watcher.ts";
@@ -89,4 +89,21 @@ it("of a dataset that was closed nothing is told", () => {
   teller.dispose();
   teller.add();
   expect(told).toBe(0);
+});
+
+it("a comparison that failed is tried again by itself", async () => {
+  vi.useFakeTimers();
+  try {
+    const { watch, compared } = await scene();
+    watch.failed(new Error("a broken disk"));
+    watch.failed(new Error("a broken disk"));
+    expect(watch.present()).toMatchObject({ kind: "degraded", reason: expect.stringContaining("broken") });
+    vi.advanceTimersByTime(60_000);
+    expect(compared).toEqual([null]);
+    watch.compared();
+    expect(watch.present()).toEqual({ kind: "watching" });
+    await watch.dispose();
+  } finally {
+    vi.useRealTimers();
+  }
 });

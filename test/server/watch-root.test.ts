@@ -7,6 +7,7 @@ import type { OpenTree, TreeEvents } from "../../server/src/watchers/tree.ts";
 
 const POLL_MS = 10_000;
 const REPAIR_MS = 30 * POLL_MS;
+const RETRY_MS = 6 * POLL_MS;
 const HERE: Directory = { kind: "directory", path: "/data", key: "/data\n1:2", bornNs: 1n, type: 0xef53 };
 const MISSING: Found = { kind: "missing", reason: "The folder does not exist." };
 
@@ -20,7 +21,8 @@ class Scene {
   found: Found = HERE;
   /** What opening a tree meets: an error of its walk, or a walk without end. */
   obstacle: Error | "endless" | null = null;
-  readable = true;
+  /** What may not be read. */
+  denied: readonly string[] = [];
   lookMs = 0;
   jumpedMs = 0;
   outgrown = false;
@@ -35,7 +37,7 @@ class Scene {
     this.watch = new RootWatch({
       root: "/nowhere/data",
       openTree: this.#openTree,
-      disk: { find: async () => this.found, canRead: async () => this.readable },
+      disk: { find: async () => this.found, canRead: async (path) => !this.denied.includes(path) },
       limits: HINT_LIMITS,
       pollMs: POLL_MS,
       clock: () => performance.now(),
@@ -132,18 +134,37 @@ describe("states hold until they are resolved", () => {
       made.obstacle = failure("ENOSPC");
     });
     const polling = `polling: ${LIMIT} All files are compared every 10 s.`;
-    expect(scene.states.at(-1)).toMatchObject({ remedy: "sysctl fs.inotify.max_user_watches=1048576" });
+    expect(scene.states.at(-1)).toMatchObject({ remedy: expect.stringContaining("again every minute") });
     expect(scene.take()).toEqual({ told: [LIMIT], states: [`degraded: ${LIMIT}`, polling] });
     await pass(2.5 * POLL_MS);
     expect(scene.take()).toEqual({ told: ["poll", "poll"], states: [] });
-    await pass(REPAIR_MS);
+    await pass(RETRY_MS);
     expect(scene.take().states).toEqual([]);
     expect(scene.trees).toEqual(["open", "close", "open", "close"]);
     scene.obstacle = null;
-    await pass(REPAIR_MS);
-    expect(scene.take()).toMatchObject({ states: ["watching"] });
+    await pass(RETRY_MS);
+    expect(scene.take()).toMatchObject({
+      told: expect.arrayContaining(["events can be had again"]),
+      states: ["watching"],
+    });
     await pass(REPAIR_MS);
     expect(scene.take().told).toEqual([]);
+    await scene.watch.dispose();
+  });
+
+  it("no watches left after a long walk: tried again after a rest nine times as long", async () => {
+    const scene = await started((made) => {
+      made.obstacle = failure("ENOSPC");
+    });
+    scene.obstacle = "endless";
+    await pass(RETRY_MS);
+    await pass(20_000);
+    scene.events?.onError(failure("ENOSPC"));
+    const opened = (): number => scene.trees.filter((step) => step === "open").length;
+    await pass(2 * RETRY_MS);
+    expect(opened()).toBe(2);
+    await pass(2 * RETRY_MS);
+    expect(opened()).toBe(3);
     await scene.watch.dispose();
   });
 
@@ -153,7 +174,7 @@ describe("states hold until they are resolved", () => {
     scene.events?.onError(failure("EMFILE"));
     const { states } = scene.take();
     expect(states).toEqual([expect.stringContaining("degraded: "), expect.stringContaining("EMFILE")]);
-    await pass(REPAIR_MS);
+    await pass(RETRY_MS);
     expect(scene.take()).toMatchObject({ states: ["watching"] });
     await scene.watch.dispose();
   });
@@ -175,7 +196,7 @@ describe("states hold until they are resolved", () => {
   it("a folder that may not be read: named, asked again, swept when it may", async () => {
     const scene = await started();
     scene.take();
-    scene.readable = false;
+    scene.denied = ["/data/p=1", "/data/p=2"];
     scene.events?.onError(failure("EACCES", "/data/p=1"));
     scene.events?.onError(failure("EACCES", "/data/p=1"));
     scene.events?.onError(failure("EACCES", "/data/p=2"));
@@ -183,7 +204,7 @@ describe("states hold until they are resolved", () => {
     expect(scene.take().states).toEqual([`${first}.`, `${first} and 1 more.`]);
     await pass(POLL_MS);
     expect(scene.take()).toEqual({ told: [], states: [] });
-    scene.readable = true;
+    scene.denied = [];
     await pass(POLL_MS + HINT_LIMITS.firstMs);
     expect(scene.take()).toEqual({ told: ["a folder can be read again"], states: ["watching"] });
     expect(scene.trees).toContain("sweep /data/p=1,/data/p=2");
@@ -257,6 +278,67 @@ describe("the root comes and goes", () => {
     expect(scene.take()).toEqual({ told: ["root came back"], states: [expect.stringContaining("SMB")] });
     await pass(POLL_MS);
     expect(scene.take().told).toEqual(["poll"]);
+    await scene.watch.dispose();
+  });
+
+  const closed = "degraded: The folder cannot be read: /data.";
+  const open = { told: ["root can be read again"], states: ["watching"] };
+
+  it.each([
+    ["its own event", (scene: Scene) => scene.events?.onRoot(), [closed]],
+    [
+      "an error of its walk",
+      (scene: Scene) => scene.events?.onError(failure("EACCES", "/data")),
+      ["degraded: A folder cannot be watched (EACCES): /data.", closed],
+    ],
+    ["a look, for want of an event", () => pass(POLL_MS / 2), [closed]],
+  ])("may not be read, known by %s, and is armed anew when it may", async (_name, tell, states) => {
+    const scene = await started();
+    scene.take();
+    scene.denied = ["/data"];
+    await tell(scene);
+    await pass(0);
+    expect(scene.take()).toEqual({ told: [], states });
+    await pass(POLL_MS);
+    expect(scene.take()).toEqual({ told: [], states: [] });
+    scene.denied = [];
+    await pass(POLL_MS / 2);
+    expect(scene.take()).toEqual(open);
+    expect(scene.trees.filter((step) => step !== "sweep")).toEqual(["open", "close", "open"]);
+    await scene.watch.dispose();
+  });
+
+  it("may not be read at the start, goes, and comes back", async () => {
+    const scene = await started((made) => {
+      made.denied = ["/data"];
+    });
+    expect(scene.take()).toEqual({ told: [], states: [closed] });
+    expect(scene.trees).toEqual([]);
+    scene.found = MISSING;
+    await pass(POLL_MS);
+    expect(scene.take()).toEqual(gone);
+    scene.found = HERE;
+    await pass(POLL_MS);
+    expect(scene.take()).toEqual({ told: [], states: [closed] });
+    scene.denied = [];
+    await pass(POLL_MS);
+    expect(scene.take()).toEqual(open);
+    await scene.watch.dispose();
+  });
+
+  it("may not be read while it is polled: nothing is polled until it may", async () => {
+    const scene = await started((made) => {
+      made.obstacle = failure("ENOSPC");
+    });
+    scene.denied = ["/data"];
+    scene.obstacle = null;
+    await pass(POLL_MS);
+    scene.take();
+    await pass(5 * POLL_MS);
+    expect(scene.take()).toEqual({ told: [], states: [] });
+    scene.denied = [];
+    await pass(POLL_MS);
+    expect(scene.take()).toEqual(open);
     await scene.watch.dispose();
   });
 

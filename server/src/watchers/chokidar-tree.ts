@@ -3,6 +3,7 @@ import { lstat, readdir } from "node:fs/promises";
 import { basename, join, sep } from "node:path";
 import { FSWatcher } from "chokidar";
 import { directoryBelow, isOwnName } from "./hints.ts";
+import { canRead } from "./root.ts";
 import type { Tree, TreeEvents, TreeOptions } from "./tree.ts";
 
 /**
@@ -108,7 +109,7 @@ class ChokidarTree implements Tree {
   #onRaw(name: string | null, watched: string | null): void {
     const directory = watched === null ? null : directoryBelow(this.#root, watched, sep);
     if (watched !== null && directory !== null && name === basename(watched)) {
-      // The directory itself was removed or moved (or holds an entry of its own name: no harm done).
+      // It was removed, moved or given other permissions (or holds an entry of its own name: no harm done).
       if (directory === "") this.#events.onRoot();
       else this.#reviewLater(this.#replaced, watched);
     }
@@ -129,7 +130,10 @@ class ChokidarTree implements Tree {
     for (const path of replaced) {
       const stats = await lstat(path).catch(() => null);
       if (this.#closed) return;
-      if (stats?.isDirectory()) this.#renew(path);
+      if (!stats?.isDirectory()) continue;
+      this.#renew(path);
+      // chokidar takes a directory that it may not list for an empty one, and needs no leave to enter it.
+      if (!(await canRead(path))) this.#events.onError(denied(path));
     }
     for (const path of fresh) {
       const entries = await readdir(path, { withFileTypes: true }).catch(() => []);
@@ -189,6 +193,10 @@ function ignoreRule(root: string): (path: string, stats?: { isDirectory(): boole
     if (directory !== "" && isOwnName(basename(path))) return true;
     return stats !== undefined && !stats.isDirectory();
   };
+}
+
+function denied(path: string): Error {
+  return Object.assign(new Error(`EACCES: ${path}`), { code: "EACCES", path });
 }
 
 function isSymbolicLink(path: string): boolean {

@@ -250,7 +250,7 @@ class DirectoryTree implements Tree {
       yield* this.#readEntries(node, path, seen);
     } catch (error) {
       // What was seen so far is not all there is: nothing is dropped.
-      if (!this.#isGone(node, error)) this.#onError(error);
+      if (!this.#isGone(node, error)) this.#onError(withPath(error, path));
       return;
     }
     for (const name of [...(node.children?.keys() ?? [])]) if (!seen.has(name)) this.#dropIfGone(node, name);
@@ -326,6 +326,11 @@ function newWatched(name: string, parent: Watched | null): Watched {
     suspect: false,
     released: false,
   };
+}
+
+/** Node's error of `opendirSync` does not say of which directory. */
+function withPath(error: unknown, path: string): unknown {
+  return error instanceof Error ? Object.assign(error, { path }) : error;
 }
 
 /** The directory itself first. */

@@ -11,7 +11,7 @@ export interface PollOptions {
 /** However long a look takes, the next one begins no later than this after it. */
 const MOST_INTERVAL_MS = 5 * 60_000;
 /** Rest after a look, as a multiple of the time it took: at most a tenth of the time is spent looking. */
-const REST = 9;
+export const REST = 9;
 
 /** Time between looks: the base doubled as often as a look of `tookMs` needs, so that it does not change each time. */
 export function pollIntervalMs(baseMs: number, tookMs: number): number {

@@ -1,7 +1,7 @@
 import type { WatchEvents, WatchState } from "../watcher.ts";
 import { AncestorWatch } from "./ancestor-watch.ts";
 import { createHintBuffer, type HintBuffer, type HintLimits } from "./hints.ts";
-import { Poll, pollReason } from "./poll.ts";
+import { Poll, pollReason, REST } from "./poll.ts";
 import { type Directory, type Found, isSame, reasonToPoll } from "./root.ts";
 import type { OpenTree, Tree } from "./tree.ts";
 import { classifyWatchError } from "./trouble.ts";
@@ -10,7 +10,7 @@ import { classifyWatchError } from "./trouble.ts";
 export interface RootDisk {
   /** What stands at the path of the root now. */
   readonly find: (root: string) => Promise<Found>;
-  /** Whether a directory may be read, or is gone. */
+  /** Whether a directory may be listed and entered, or is gone. */
   readonly canRead: (path: string) => Promise<boolean>;
 }
 
@@ -29,8 +29,12 @@ export interface RootWatchOptions {
   readonly onRaw: () => void;
 }
 
-/** Every so many looks at the root, one that was out of watches tries again, and a watched one sweeps. */
-const TICKS_BETWEEN_REPAIRS = 30;
+/** The root, and folders that may not be read, are looked at so often while a poll compares once. */
+const TICKS_A_POLL = 2;
+/** After so many looks a watched root is swept, … */
+const TICKS_BETWEEN_REPAIRS = 30 * TICKS_A_POLL;
+/** … and one that was out of watches tries again: a walk up to the first watch that is refused. */
+const TICKS_BETWEEN_RETRIES = 6 * TICKS_A_POLL;
 /** A walk that has not ended by then is not waited for; it goes on. After some errors it never ends. */
 const WALK_PATIENCE_MS = 30_000;
 /** So many directories that may not be read are looked at again; the first is named. */
@@ -40,6 +44,8 @@ interface Cause {
   readonly reason: string;
   readonly remedy: string;
 }
+
+const ASK_FOR_ACCESS = "Let the user that runs tamp read and enter it; it is tried again by itself.";
 
 const LONG_WALK: Cause = {
   reason: "The first walk over the folders takes long; until it is done not every change is seen at once.",
@@ -56,9 +62,11 @@ const LONG_WALK: Cause = {
  * |-----------------------------------------------|--------------------------------------------------------|
  * | events of a burst (a quarter of the kernel's queue read at once) | at once for all roots, again a second later while it lasts |
  * | an error of the watcher, a death of its worker | at once, and when it watches again                    |
- * | a directory that could not be read            | 10 s after it can be, and at every full comparison     |
- * | the root removed, replaced, renamed, mounted  | at its event, else after 10 s                          |
+ * | a directory that could not be read            | 5 s after it can be, and at every full comparison      |
+ * | the root removed, replaced, renamed, mounted  | at its event, else after 5 s                           |
+ * | the root not to be read (`degraded` meanwhile) | at the event of its return, else 5 s after it can be   |
  * | no watches left, network file system          | every 10 s; up to 5 min where a look takes over a second |
+ * | the same, and watches are granted again       | watched 60 s later; more where a try takes over 6 s    |
  * | anything else, without a sign                 | at the full comparison of the dataset, every 5 min     |
  */
 export class RootWatch {
@@ -78,6 +86,8 @@ export class RootWatch {
   /** Set while events cannot be had; `retry`: for want of watches, which the user may grant at any time. */
   #polling: { readonly cause: Cause; readonly retry: boolean; readonly poll: Poll } | null = null;
   #repair = false;
+  /** A try that fails has armed all the watches there are: seconds, where there are many. */
+  #noRetryBeforeMs = Number.NEGATIVE_INFINITY;
   #isWalkLong = false;
   readonly #denied = new Map<string, string>();
   #closed = false;
@@ -90,7 +100,7 @@ export class RootWatch {
   constructor(options: RootWatchOptions) {
     this.#options = options;
     this.#buffer = createHintBuffer(options.limits);
-    this.#tick = setInterval(() => this.#onTick(), options.pollMs);
+    this.#tick = setInterval(() => this.#onTick(), options.pollMs / TICKS_A_POLL);
   }
 
   /** Brings the watch in line with the disk; calls while one is under way make it look once more. */
@@ -125,23 +135,31 @@ export class RootWatch {
       const repair = this.#repair;
       this.#rootEvent = false;
       this.#repair = false;
-      const found = await this.#options.disk.find(this.#options.root);
+      const found = await this.#look();
       if (this.#closed) return;
-      if (found.kind === "missing") await this.#onMissing(found);
+      if (found.kind !== "directory") await this.#onAbsent(found);
       else if (!isSame(this.#found, found, rootEvent)) await this.#arm(found);
       else if (repair) await this.#repairWatch(found);
     }
   }
 
-  async #onMissing(found: Found): Promise<void> {
-    const wasThere = this.#found?.kind === "directory";
+  async #look(): Promise<Found> {
+    const { disk, root } = this.#options;
+    const found = await disk.find(root);
+    if (found.kind !== "directory" || (await disk.canRead(found.path))) return found;
+    return { kind: "denied", reason: `The folder cannot be read: ${found.path}.` };
+  }
+
+  async #onAbsent(found: Exclude<Found, Directory>): Promise<void> {
+    const before = this.#found?.kind ?? "missing";
     this.#found = found;
-    if (wasThere) {
+    if (before === "directory") {
       this.#stopPolling();
       await this.#closeTree();
       if (this.#closed) return;
-      this.#overflow("root is gone");
     }
+    // What cannot be read is not gone, and there is nothing to look at.
+    if (before !== "missing" && found.kind === "missing") this.#overflow("root is gone");
     this.#tell();
     this.#ancestor ??= new AncestorWatch(
       this.#options.root,
@@ -152,7 +170,7 @@ export class RootWatch {
   }
 
   async #arm(found: Directory): Promise<void> {
-    const isFirst = this.#found === null;
+    const before = this.#found?.kind ?? null;
     this.#found = found;
     this.#stopWaiting();
     this.#stopPolling();
@@ -163,16 +181,24 @@ export class RootWatch {
       const remedy = "Keep the folder on a local disk to have changes seen at once.";
       this.#startPolling({ reason: distrust, remedy }, false);
     }
-    if (!isFirst && !this.#closed) this.#overflow("root came back");
+    if (before === null || this.#closed) return;
+    this.#overflow(before === "denied" ? "root can be read again" : "root came back");
   }
 
   /** Now and then: watches may have been granted, a directory may have slipped through, the tree may have grown. */
   async #repairWatch(found: Directory): Promise<void> {
-    if (this.#polling?.retry === true) {
-      if (await this.#walk(found.path)) this.#overflow("events can be had again");
-    } else if (this.#tree?.outgrown() === true) {
+    if (this.#polling?.retry === true) await this.#retry(found.path);
+    else if (this.#tree?.outgrown() === true) {
       if (await this.#walk(found.path)) this.#overflow("the folder has grown");
     } else this.#sweepSoon(0);
+  }
+
+  async #retry(path: string): Promise<void> {
+    const { clock } = this.#options;
+    const beganMs = clock();
+    if (beganMs < this.#noRetryBeforeMs) return;
+    if (await this.#walk(path)) this.#overflow("events can be had again");
+    this.#noRetryBeforeMs = clock() + REST * (clock() - beganMs);
   }
 
   /** Whether the tree is watched now. */
@@ -244,6 +270,8 @@ export class RootWatch {
     else if (trouble.kind === "denied") {
       if (this.#denied.size < MOST_DENIED) this.#denied.set(trouble.path, trouble.code);
       this.#tell();
+      // Watches of a root that cannot be read may be dead when it can be: it is armed as a whole then.
+      if (this.#found?.kind === "directory" && trouble.path === this.#found.path) void this.check();
     } else {
       const isNew = this.#polling === null;
       if (isNew) this.#say({ kind: "degraded", reason: trouble.reason, remedy: trouble.remedy });
@@ -256,7 +284,8 @@ export class RootWatch {
 
   #onTick(): void {
     this.#ticks += 1;
-    this.#repair = this.#ticks % TICKS_BETWEEN_REPAIRS === 0;
+    const wait = this.#polling?.retry === true ? TICKS_BETWEEN_RETRIES : TICKS_BETWEEN_REPAIRS;
+    if (this.#ticks % wait === 0) this.#repair = true;
     void this.check();
     if (this.#denied.size > 0) void this.#askAgain();
   }
@@ -344,6 +373,8 @@ export class RootWatch {
     if (this.#found?.kind === "missing") {
       const remedy = "Watching starts by itself when the folder is there.";
       this.#say({ kind: "degraded", reason: this.#found.reason, remedy });
+    } else if (this.#found?.kind === "denied") {
+      this.#say({ kind: "degraded", reason: this.#found.reason, remedy: ASK_FOR_ACCESS });
     } else if (this.#polling !== null) {
       const { cause, poll } = this.#polling;
       this.#say({ kind: "polling", reason: pollReason(cause.reason, poll.intervalMs), remedy: cause.remedy });
@@ -365,6 +396,6 @@ function deniedCause(denied: ReadonlyMap<string, string>): Cause {
   const more = denied.size > 1 ? ` and ${denied.size - 1} more` : "";
   return {
     reason: `A folder cannot be watched (${code}): ${path}${more}.`,
-    remedy: "Let the user that runs tamp read and enter it; it is tried again by itself.",
+    remedy: ASK_FOR_ACCESS,
   };
 }

@@ -1,10 +1,14 @@
 import { constants } from "node:fs";
-import { access, realpath, stat, statfs } from "node:fs/promises";
+import { access, lstat, realpath, stat, statfs } from "node:fs/promises";
 import { dirname, sep } from "node:path";
 import { remoteFileSystem } from "./trouble.ts";
 
 /** What stands at the path of a root now. */
-export type Found = { readonly kind: "missing"; readonly reason: string } | Directory;
+export type Found =
+  | { readonly kind: "missing"; readonly reason: string }
+  /** It is there and may not be listed. */
+  | { readonly kind: "denied"; readonly reason: string }
+  | Directory;
 
 export interface Directory {
   readonly kind: "directory";
@@ -66,10 +70,10 @@ export async function nearestAncestor(root: string): Promise<string> {
   return path;
 }
 
-/** Also true for what is not there any more: nothing is in the way then. */
+/** Also true where no directory stands any more: nothing is in the way then. */
 export async function canRead(path: string): Promise<boolean> {
   try {
-    await access(path, constants.R_OK | constants.X_OK);
+    if ((await lstat(path)).isDirectory()) await access(path, constants.R_OK | constants.X_OK);
     return true;
   } catch (error) {
     return error instanceof Error && "code" in error && error.code === "ENOENT";

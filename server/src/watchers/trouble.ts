@@ -8,6 +8,8 @@ export type WatchTrouble =
   /** Something may have been lost: look at everything once. */
   | { readonly kind: "lost"; readonly reason: string };
 
+const TRIED_AGAIN = "it is tried again every minute";
+
 export function classifyWatchError(error: unknown): WatchTrouble {
   const message = error instanceof Error ? error.message : String(error);
   const code = textOf(error, "code");
@@ -16,14 +18,14 @@ export function classifyWatchError(error: unknown): WatchTrouble {
       return {
         kind: "limit",
         reason: "The limit of inotify watches is reached (ENOSPC).",
-        remedy: "sysctl fs.inotify.max_user_watches=1048576",
+        remedy: `Run "sysctl fs.inotify.max_user_watches=1048576" as root; ${TRIED_AGAIN}.`,
       };
     case "EMFILE":
     case "ENFILE":
       return {
         kind: "limit",
         reason: `The limit of inotify instances or open files is reached (${code}).`,
-        remedy: "sysctl fs.inotify.max_user_instances=1024, or raise `ulimit -n`",
+        remedy: `Run "sysctl fs.inotify.max_user_instances=1024" as root, or raise "ulimit -n"; ${TRIED_AGAIN}.`,
       };
     case "EACCES":
     case "EPERM": {
