@@ -201,7 +201,7 @@ function readNumber(option: PolicyOption, given: unknown): OptionReading {
   if (typeof value !== "number" || !Number.isSafeInteger(value))
     return wrong(`${name} must be ${FORMS[kind]}${instead(given)}`);
   if (value >= minimum) return { kind: "ok", value };
-  const unit = kind === "size" ? " bytes" : kind === "duration" ? " ms" : "";
+  const unit = kind === "size" ? (minimum === 1 ? " byte" : " bytes") : kind === "duration" ? " ms" : "";
   return wrong(`${name} must be at least ${minimum}${unit}${instead(given)}`);
 }
 

@@ -224,10 +224,15 @@ function readNumber(
   if (parsed < option.minimum) {
     problems.push({
       threshold: name,
-      message: `${name} must be at least ${option.minimum} ${option.unit}, not ${parsed}`,
+      message: `${name} must be at least ${withUnit(option)}, not ${parsed}`,
     });
   }
   return parsed;
+}
+
+/** `1 byte`, `2 files`; units are plural, but for `ms`. */
+function withUnit({ minimum, unit }: NumberOption): string {
+  return `${minimum} ${minimum === 1 ? unit.replace(/s$/, "") : unit}`;
 }
 
 function readCompression(value: string | undefined, problems: PolicyProblem[]): Compression | null {

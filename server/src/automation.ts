@@ -37,6 +37,7 @@ export class Automation {
   private retryMs = 0;
   private failure: { readonly reason: string; readonly untilMs: number } | null = null;
   private timer: NodeJS.Timeout | null = null;
+  private lastRun: Promise<ExecutionOutcome> | null = null;
   private disposed = false;
 
   constructor(options: AutomationOptions) {
@@ -54,7 +55,8 @@ export class Automation {
     if (decision.kind === "wait") return this.wait(decision.reason, decision.untilMs);
     this.stopTimer();
     this.become({ kind: "running" });
-    this.ended(await this.options.run().catch(failureOf));
+    this.lastRun = this.options.run().catch(failureOf);
+    this.ended(await this.lastRun);
   }
 
   /** Bytes that may be rewritten now. */
@@ -82,9 +84,11 @@ export class Automation {
     return { onThreshold, state: "waiting", reason: state.reason, untilMs: state.untilMs };
   }
 
-  dispose(): void {
+  /** Resolves once what runs has come to its end. */
+  async dispose(): Promise<void> {
     this.disposed = true;
     this.stopTimer();
+    await this.lastRun;
   }
 
   private decide(inputBytes: number): ExecutionDecision {

@@ -5,6 +5,7 @@ import type { DatasetRequest } from "./held-policy.ts";
 import type { InventoryChange } from "./inventory.ts";
 import { type DatasetDeps, type MadePlan, OpenDataset } from "./open-dataset.ts";
 import type { RunResult } from "./protocol.ts";
+import { unseenDirectory } from "./scan.ts";
 import type { CrossingAction } from "./thresholds.ts";
 import type { Checker } from "./validate.ts";
 
@@ -207,8 +208,13 @@ function refuseEmpty(dataset: OpenDataset): void {
   const hint = "give the directory that holds the Parquet files";
   if (dataset.rootMissing)
     throw new TampError("DatasetNotFound", `${dataset.root} is not a directory`, { hint });
-  if (dataset.view().fileCount === 0)
-    throw new TampError("NoMatchingFiles", `${dataset.root} holds no data files`, { hint });
+  if (dataset.view().fileCount > 0) return;
+  const unseen = dataset.summary().warnings.find((warning) => unseenDirectory(warning) !== null);
+  const message = `${dataset.root} holds no data files`;
+  if (unseen === undefined) throw new TampError("NoMatchingFiles", message, { hint });
+  throw new TampError("NoMatchingFiles", `${message} that can be seen: ${unseen}`, {
+    hint: "let this user read the directory",
+  });
 }
 
 function firstReason({ groups }: RunResult): string | undefined {

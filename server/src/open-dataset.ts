@@ -351,8 +351,8 @@ export class OpenDataset {
   async dispose(): Promise<void> {
     this.closing.abort();
     this.judging.dispose();
-    this.thresholds.dispose();
     this.teller.dispose();
+    await this.thresholds.dispose();
     (await this.policyWatch)?.();
     await this.watch.dispose();
     await this.history.flush();

@@ -158,10 +158,16 @@ function withhold({ found, state, root, values, entry }: Withholding): {
       continue;
     }
     const path = pathOf(found, entry, name);
-    problems.push(tell(`${name} ${JSON.stringify(given.value)}`, path));
+    problems.push(tell(`${name} ${writtenAt(found, path)}`, path));
     if (option.needsTrust === "execute") kept.set(name, { ...given, value: "notify" });
   }
   return { values: kept, problems: [...problems, ...elsewhere] };
+}
+
+/** The value as the file has it. */
+export function writtenAt({ text, parsed }: FoundPolicyFile, path: FileProblem["path"]): string {
+  const { offset, length } = parsed.rangeOf(path);
+  return text.slice(offset, offset + length);
 }
 
 /** Where the value that holds was given. */

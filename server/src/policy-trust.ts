@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { isHeldBack, optionNamed } from "@tamp/core";
 import { TampError } from "./errors.ts";
 import type { PublicationFs } from "./fs.ts";
+import { writtenAt } from "./policy-layer.ts";
 import {
   candidates,
   type FoundPolicyFile,
@@ -66,7 +67,8 @@ export function grantsOf({ found }: Trustable): TrustResult["grants"] {
     [...values].flatMap(([name, value]) => {
       const option = optionNamed(name);
       if (option === null || !isHeldBack(option, value)) return [];
-      return [{ name, value: String(value), line: found.parsed.rangeOf([...path, name]).line }];
+      const { line } = found.parsed.rangeOf([...path, name]);
+      return [{ name, value: writtenAt(found, [...path, name]).replace(/^"(.*)"$/, "$1"), line }];
     }),
   );
   return [...values, ...outside];

@@ -110,12 +110,24 @@ function listDirectory(walk: Walk, path: string): ScannedDirectory | null {
       walk.builder.finish();
       return gone(path);
     }
-    listing.warnings.push(`${path || "the root"} cannot be listed (${errno(error)}): its files are not seen`);
+    listing.warnings.push(unseenText(path, errno(error)));
   }
   const warnings = [...listing.warnings, ...staleSummaries(listing)];
   const foreign = foreignFormat(listing.others);
   const subdirectories = listing.below.join("\0");
   return { path, kind: "listed", key, subdirectories, foreign, warnings, ...walk.builder.finish() };
+}
+
+const THE_ROOT = "the root";
+
+function unseenText(path: string, code: string): string {
+  return `${path || THE_ROOT} cannot be listed (${code}): its files are not seen`;
+}
+
+/** The directory that a warning says could not be listed; null where it says something else. */
+export function unseenDirectory(warning: string): string | null {
+  const [, path = null] = /^(.+) cannot be listed \(\w*\): its files are not seen$/s.exec(warning) ?? [];
+  return path === THE_ROOT ? "" : path;
 }
 
 interface Listing {

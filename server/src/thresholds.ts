@@ -74,8 +74,8 @@ export class Thresholds {
     return this.automation.present(this.options.policy().onThreshold);
   }
 
-  dispose(): void {
-    this.automation.dispose();
+  dispose(): Promise<void> {
+    return this.automation.dispose();
   }
 
   private tell(judgement: Judgement, action: CrossingAction): void {

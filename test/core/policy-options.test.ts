@@ -77,7 +77,7 @@ describe("a value", () => {
       'targetSize must be a size such as 128MiB, or bytes, not "128 Mebi"',
       undefined,
     ],
-    ["targetSize", 0, "targetSize must be at least 1 bytes, not 0", undefined],
+    ["targetSize", 0, "targetSize must be at least 1 byte, not 0", undefined],
     ["targetSize", null, "targetSize must be a size", undefined],
     ["minAge", "7 weeks", "minAge must be a time such as 7d", undefined],
     ["minAge", -1, "minAge must be at least 0 ms, not -1", undefined],

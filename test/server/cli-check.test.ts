@@ -29,7 +29,11 @@ const CLEAN: CheckResult = {
     quarantinedCount: 0,
   },
   quarantined: [],
+  warnings: [],
 };
+const UNSEEN = "day=9 cannot be listed (EACCES): its files are not seen";
+const WARNED: CheckResult = { ...CLEAN, warnings: ["the clock is\n3 s ahead"] };
+const PARTIAL: CheckResult = { ...CLEAN, incomplete: UNSEEN, warnings: [UNSEEN, ...WARNED.warnings] };
 const OVER: CheckResult = {
   ...CLEAN,
   crossed: true,
@@ -47,6 +51,7 @@ const NASTY: CheckResult = {
   crossings: [{ ...CROSSING, partition: "k=100%,a:b\n::error::x/é\u0000\ufffe]]>" }],
   quarantined: [{ path: "x y#?.parquet", detail: "<\u001b[31m>" }],
 };
+const [REASON = { files: 1, bytes: 1, partitions: 1 }] = HEALTH.reasons;
 const FOREIGN: CheckResult = { ...CLEAN, refused: "the dataset belongs to Delta Lake" };
 
 const of = (result: CheckResult, columns = 80) => ({ columns, answers: { "tamp/check": result } });
@@ -88,6 +93,44 @@ describe("check", () => {
       quiet: true,
       err: ["belongs to Delta Lake", "no threshold was checked"],
     },
+    {
+      line: "check events",
+      setting: of({ ...FOREIGN, health: { score: 0, reasons: [{ ...REASON, kind: "foreign_format" }] } }),
+      code: 2,
+      err: ["use the table format's own maintenance"],
+    },
+    {
+      line: "check events",
+      setting: of({ ...CLEAN, refused: "tamp.jsonc:3:1: a comma is missing", warnings: ["another"] }),
+      code: 2,
+      quiet: true,
+      err: ["warning: another\n", "tamp: tamp.jsonc:3:1: a comma is missing", "mend it and check again"],
+    },
+    { line: "check events", setting: of(WARNED), code: 0, err: ["warning: the clock is\\u{a}3 s ahead\n"] },
+    {
+      line: "check events",
+      setting: of(PARTIAL),
+      code: 2,
+      out: ["Not everything could be checked."],
+      err: [`tamp: ${UNSEEN}\n`, "warning: the clock"],
+    },
+    {
+      line: "check events",
+      setting: of({ ...OVER, incomplete: UNSEEN }),
+      code: 1,
+      out: ["2 partitions over a threshold."],
+      err: [UNSEEN],
+    },
+    { line: "check events --json", setting: of(PARTIAL), code: 2, out: [`"incomplete":"${UNSEEN}"`] },
+    { line: "check events --format github", setting: of(PARTIAL), code: 2, err: [UNSEEN] },
+    {
+      line: "check foreign --format github",
+      setting: of(FOREIGN),
+      code: 2,
+      out: ["::error title=Tamp%3A not everything could be checked::the dataset belongs to Delta Lake\n"],
+    },
+    { line: "check foreign --format junit", setting: of(FOREIGN), code: 2, out: ['errors="1"'] },
+    { line: "check foreign --format sarif", setting: of(FOREIGN), code: 2, out: ["belongs to Delta Lake"] },
     { line: "check foreign --json", setting: of(FOREIGN), code: 2, out: ['"refused":"the dataset'] },
     {
       line: "check events --format yaml",
@@ -108,6 +151,18 @@ describe("check", () => {
     const { code, out } = await run(`check events ${flag}`, of(OVER));
     expect(code).toBe(1);
     expect(JSON.parse(out)).toEqual(OVER);
+  });
+
+  it.each([WARNED, PARTIAL])("says nothing of %j on stderr where the answer is JSON", async (result) => {
+    const { out, err } = await run("check events --json", of(result));
+    expect(JSON.parse(out)).toEqual(result);
+    expect(err).toBe("");
+  });
+
+  it("tells a reason once, and claims nothing", async () => {
+    const { out, err } = await run("check events", of(PARTIAL));
+    expect(err.split(UNSEEN)).toHaveLength(2);
+    expect(out).not.toContain("No threshold is crossed");
   });
 
   it("asks of the partitions that were named, and of no others", async () => {
@@ -176,6 +231,17 @@ describe("--format github", () => {
     ]);
   });
 
+  it("tells warnings, and that not everything could be checked", async () => {
+    const clock = "::warning title=Tamp%3A warning::the clock is\\u{a}3 s ahead";
+    expect(await lines(WARNED)).toEqual([clock, "No threshold is crossed in /data/events.", ""]);
+    expect(await lines(PARTIAL)).toEqual([
+      `::warning title=Tamp%3A warning::${UNSEEN}`,
+      clock,
+      `::error title=Tamp%3A not everything could be checked::${UNSEEN}`,
+      "",
+    ]);
+  });
+
   it("lets no name begin a command of its own", async () => {
     const found = await lines(NASTY);
     expect(found).toHaveLength(3);
@@ -198,7 +264,7 @@ describe("--format junit", () => {
   function tagsOf(xml: string): readonly string[] {
     const open: string[] = [];
     const seen: string[] = [];
-    for (const [, closing, name = "", self] of xml.matchAll(/<(\/)?([a-z]+)(?: [a-z]+="[^"<>]*")*(\/)?>/g)) {
+    for (const [, closing, name = "", self] of xml.matchAll(/<(\/)?([a-z-]+)(?: [a-z]+="[^"<>]*")*(\/)?>/g)) {
       if (closing !== undefined) expect(open.pop()).toBe(name);
       else seen.push(`${open.length} ${name}`);
       if (closing === undefined && self === undefined) open.push(name);
@@ -221,6 +287,12 @@ describe("--format junit", () => {
       BROKEN,
       ["2 testcase", "2 testcase", "3 skipped"],
       'tests="2" failures="0" errors="0" skipped="1"',
+    ],
+    [
+      "a test in error where not everything could be checked, and warnings",
+      PARTIAL,
+      ["2 testcase", "3 error", "2 system-err"],
+      'tests="1" failures="0" errors="1" skipped="0"',
     ],
     [
       "the same of any name",
@@ -280,6 +352,17 @@ describe("--format sarif", () => {
   it("has no results where nothing was found", () => {
     expect(logOf(CLEAN).runs[0].results).toEqual([]);
     expect(logOf(CLEAN).runs[0].tool.driver.rules).toEqual([]);
+  });
+
+  it.each([
+    [CLEAN, true, []],
+    [WARNED, true, ["warning"]],
+    [PARTIAL, false, ["warning", "warning", "error"]],
+  ])("notifies of warnings, and of what could not be checked: %#", (result, successful, levels) => {
+    const [{ executionSuccessful, toolExecutionNotifications }] = logOf(result).runs[0].invocations;
+    expect(executionSuccessful).toBe(successful);
+    expect(toolExecutionNotifications.map(({ level }: { level: string }) => level)).toEqual(levels);
+    for (const { message } of toolExecutionNotifications) expect(message.text).toMatch(/^[^\n]+$/);
   });
 
   it("has addresses that can be read back, whatever the names", () => {

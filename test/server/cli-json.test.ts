@@ -1,4 +1,4 @@
-import { DEFAULT_OVERLAP_MS, formatDuration } from "@tamp/core";
+import { DEFAULT_OVERLAP_MS, formatDuration, POLICY_FILE_OPTIONS } from "@tamp/core";
 import { describe, expect, it } from "vitest";
 import {
   locked,
@@ -149,6 +149,16 @@ describe("flags", () => {
     { line: "--version", code: 0, out: ["tamp 1.2.3"] },
     { line: "version", code: 0, out: ["tamp 1.2.3"] },
     { line: "--help", code: 0, out: ["Examples:", "Exit codes:", "--yes"] },
+    { line: "watch --help", code: 0, out: ["one JSON object a line", "the exit code is 130"] },
+    { line: "stats --help", code: 0, out: ["one JSON object on stdout"] },
+    {
+      line: "trust --help",
+      code: 0,
+      out: [
+        'onThreshold "execute"',
+        ...POLICY_FILE_OPTIONS.flatMap(({ name, needsTrust }) => (needsTrust === "never" ? [] : [name])),
+      ],
+    },
     { line: "undo --help", code: 0, out: ["--run <ID>", "is finished or taken back before the undo"] },
     {
       line: "purge --help",

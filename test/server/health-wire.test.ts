@@ -1,4 +1,4 @@
-import { renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { createInventoryPool, type InventoryPool } from "../../server/src/inventory-pool.ts";
@@ -114,6 +114,34 @@ describe("tamp/dataset/changes", () => {
   });
 });
 
+/** Rights can be lost where there are any, or where root may become somebody else for a while. */
+const noRightsToLose =
+  process.getuid === undefined || (process.getuid() === 0 && process.seteuid === undefined);
+const NOBODY = 65_534;
+
+async function withoutRights<T>(root: string, directory: string, work: () => Promise<T>): Promise<T> {
+  const path = join(root, directory);
+  const isRoot = process.getuid?.() === 0;
+  chmodSync(root, 0o755);
+  chmodSync(path, 0);
+  if (isRoot) process.seteuid?.(NOBODY);
+  try {
+    return await work();
+  } finally {
+    if (isRoot) process.seteuid?.(0);
+    chmodSync(path, 0o755);
+  }
+}
+
+it.skipIf(noRightsToLose)("a root that cannot be listed is no empty one", async () => {
+  const { pair, dataset } = await opened(["a.parquet"]);
+  const { error } = await withoutRights(dataset, "", () =>
+    pair.ask("tamp/dataset/open", { dataset, watch: false, mustExist: true }),
+  );
+  expect(error).toMatchObject({ data: { code: "NoMatchingFiles" } });
+  expect(error?.message).toContain("the root cannot be listed (EACCES)");
+});
+
 describe("tamp/check", () => {
   const check = async ({ pair, dataset }: Opened, params: object = {}): Promise<CheckResult> =>
     (await pair.ask("tamp/check", { dataset, ...params })).result as CheckResult;
@@ -139,6 +167,45 @@ describe("tamp/check", () => {
     const found = await check(at, { sync: true });
     expect(found).toMatchObject({ crossed: false, counts: { fileCount: 2, quarantinedCount: 1 } });
     expect(found.quarantined).toEqual([{ path: "k=1/broken.parquet", detail: expect.stringMatching(/./) }]);
+  });
+
+  it.skipIf(noRightsToLose).each<readonly [string, readonly string[], boolean]>([
+    ["all of the dataset", [], true],
+    ["a partition that it belongs to", ["k=1"], true],
+    ["one that may lie in it", ["k=1/l=1/m=1", "k=2"], true],
+    ["one beside it", ["k=1/l=2"], false],
+  ])(
+    "does not speak for a directory that cannot be listed: %s",
+    async (_name, partitionFilter, isPartial) => {
+      const at = await opened(["k=1/l=1/a.parquet", "k=1/l=2/a.parquet", "k=2/a.parquet"]);
+      const found = await withoutRights(at.dataset, "k=1/l=1", () =>
+        check(at, { partitionFilter, sync: true }),
+      );
+      const unseen = expect.stringMatching(/^k=1\/l=1 cannot be listed \(EACCES\)/);
+      expect(found).toMatchObject({ crossed: false, warnings: [unseen] });
+      expect(found.incomplete).toEqual(isPartial ? unseen : undefined);
+      expect(await check(at, { partitionFilter: ["k=1/l=1"], sync: true })).toMatchObject({ warnings: [] });
+    },
+  );
+
+  it("tells that a policy file is wrong, and judges by what it said before", async () => {
+    const at = await opened(["a.parquet", "b.parquet"], { settleMs: 0, minAgeMs: 0 });
+    const file = join(at.dataset, "tamp.jsonc");
+    const reopen = async (text: string): Promise<CheckResult> => {
+      writeFileSync(file, text);
+      await at.pair.ask("tamp/dataset/open", {
+        dataset: at.dataset,
+        policy: { settleMs: 0, minAgeMs: 0 },
+        watch: false,
+      });
+      return check(at);
+    };
+    const sound = await reopen('{ "defaults": { "minFiles": 2 } }');
+    expect(sound).toMatchObject({ crossed: true, warnings: [] });
+    expect(sound.incomplete).toBeUndefined();
+    const broken = await reopen('{ "defaults": { "minFiles": 1 } }');
+    expect(broken).toMatchObject({ crossed: true, incomplete: expect.stringContaining("minFiles") });
+    expect(broken.warnings).toEqual([expect.stringContaining("minFiles")]);
   });
 
   it("judges nothing where a table format owns the files", async () => {

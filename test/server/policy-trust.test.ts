@@ -37,6 +37,23 @@ describe("what needs trust", () => {
     );
   });
 
+  it("is told as the file has it", async () => {
+    const scene = policyScene({
+      "proj/data/": null,
+      [FILE]: { defaults: { retention: "1h", allow: ["enum"] } },
+    });
+    const { warnings } = await scene.load(ROOT);
+    expect(warnings).toEqual([
+      expect.stringContaining('retention "1h" has no effect'),
+      expect.stringContaining('allow ["enum"] has no effect'),
+    ]);
+    const grants = grantsOf(await findTrustable(nodeFs, scene.path(FILE), false));
+    expect(grants).toMatchObject([
+      { name: "retention", value: "1h" },
+      { name: "allow", value: '["enum"]' },
+    ]);
+  });
+
   it("holds once the file is trusted, until it changes", async () => {
     const scene = policyScene({ "proj/data/": null, [FILE]: BOLD });
     await scene.trust(FILE);

@@ -2,7 +2,17 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readdir, readFile, readlink, realpath, rm, writeFile } from "node:fs/promises";
+import {
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  realpath,
+  rm,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -158,6 +168,22 @@ test(
     await window.waitForNotification(/events: cancelled; \d+ of 60 groups had been published/);
     await window.waitForStatusBar(/Tamp \d+ · 1 dataset/);
     expect(await allIds(events)).toEqual(ids);
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "tamp.jsonc is followed as it changes, and a file that arrives is counted",
+  async () => {
+    const { events, window } = await openWorkbench({
+      workspaceSettings: WATCHED,
+      before: (dataset) => writeFile(join(dataset, "tamp.jsonc"), '{ "defaults": { "minFiles": 100 } }'),
+    });
+    await window.waitForStatusBar(/Tamp 100 · 1 dataset · 40 small files/);
+    await writeFile(join(events, "tamp.jsonc"), '{ "defaults": { "minFiles": 5 } } // now');
+    await window.waitForStatusBar(/Tamp \d\d? · 1 dataset · 40 small files/);
+    await copyFile(join(events, "day=1", "part-000.parquet"), join(events, "day=1", "late.parquet"));
+    await window.waitForStatusBar(/41 small files/);
   },
   TIMEOUT_MS,
 );

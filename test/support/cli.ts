@@ -278,6 +278,8 @@ export interface Setting {
   readonly confirm?: boolean;
   readonly answers?: Readonly<Record<string, Answer>>;
   readonly files?: Readonly<Record<string, string>>;
+  /** Milliseconds since the epoch; default: always the same. */
+  readonly now?: () => number;
   /** What the daemon tells while the command waits for its end. */
   readonly meanwhile?: (tell: (name: string, params: unknown) => void) => void | Promise<void>;
 }
@@ -324,7 +326,7 @@ export async function run(
       return confirm;
     },
     signal: abort.signal,
-    now: () => Date.UTC(2026, 2, 1, 12, 0, 7),
+    now: setting.now ?? (() => Date.UTC(2026, 2, 1, 12, 0, 7)),
     readFile: async (path) => files[path] ?? Promise.reject(new Error(`ENOENT: ${path}`)),
     createFile: async (path, text) => {
       if (path in files) throw Object.assign(new Error("exists"), { code: "EEXIST" });

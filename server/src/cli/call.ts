@@ -93,9 +93,8 @@ export async function settledStats(call: CommandCall, opened: OpenedDataset): Pr
 
 const MOST_WARNINGS = 5;
 
-/** What the daemon could not read or will not touch: told beside a plan, which does not show it. */
-export function tellWarnings({ io }: CommandCall, { summary }: OpenedDataset): void {
-  const { warnings } = summary;
+/** What the daemon could not read or will not touch: told beside what does not show it. */
+export function tellWarnings(io: CliIo, warnings: readonly string[]): void {
   for (const text of warnings.slice(0, MOST_WARNINGS)) tellLine(io, `warning: ${printable(text)}`);
   const more = warnings.length - MOST_WARNINGS;
   if (more > 0) tellLine(io, `… and ${countOf(more, "more warning")} (all: tamp stats)`);

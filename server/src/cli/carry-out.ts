@@ -110,7 +110,7 @@ async function carryOut(
 }
 
 /** A run that was told to stop and stopped is interrupted; one whose outcome is not known is a problem first. */
-function exitOfRun({ kind }: RunResult, interrupted: boolean): number {
+export function exitOfRun({ kind }: RunResult, interrupted: boolean): number {
   if (kind === "published" || kind === "nothing_to_do") return EXIT_FINE;
   if (kind === "cancelled") return EXIT_INTERRUPTED;
   const stopped = kind === "partly_published" || kind === "rolled_back";

@@ -19,6 +19,8 @@ export interface CommandSpec {
   readonly name: string;
   readonly args: readonly (readonly [argument: string, help: string])[];
   readonly flags: readonly FlagName[];
+  /** Where a flag means something else than elsewhere. */
+  readonly flagHelp?: { readonly [N in FlagName]?: string };
   readonly help: string;
   /** What else must be known before it is run. */
   readonly note?: string;
@@ -112,7 +114,11 @@ also with --dry-run and where the question is then answered with no.`,
     name: "watch",
     args: [DIR],
     flags: [...POLICY_FLAGS, "execute", "workspace", "json"],
+    flagHelp: { json: "one JSON object a line on stdout, one line a change, and nothing else" },
     help: "tell every change and every crossed threshold until Ctrl-C; changes nothing without --execute",
+    note: `A directory that is not there yet is waited for. Ctrl-C (or SIGTERM) is the
+normal end and exits with 0; a run of --execute that is under way then is
+cancelled first, and where it was not published in full the exit code is 130.`,
     example: "tamp watch data/events --min-files 50",
     run: watch,
   },
@@ -122,6 +128,8 @@ also with --dry-run and where the question is then answered with no.`,
     flags: ["partition", ...POLICY_FLAGS, "workspace", "format", "json"],
     help: "say whether a threshold is crossed, and exit with 1 where one is; changes nothing",
     note: `A partition is over a threshold where tamp plan would rewrite files in it.
+Where none is, but a directory could not be listed or the policy is not valid,
+the exit code is 2: nobody knows.
 Files that cannot be read are told, and cross no threshold by themselves.
 --format github, sarif and junit are for the tools of a job; json is --json.`,
     example: "tamp check data/events --min-files 50 --format junit > tamp.xml",
@@ -152,8 +160,10 @@ where something is wrong.`,
     name: "trust",
     args: [["[PATH]", "a tamp.jsonc, or a folder at or below it"]],
     flags: ["revoke", "list", "json"],
-    help: "let a tamp.jsonc start rewrites by itself and choose engine and workspace, as it is now",
-    note: "A file that is changed afterwards must be trusted again.",
+    help: "let a tamp.jsonc say, as it is now, what only a trusted file may",
+    note: `That is onThreshold "execute" (rewrites that start by themselves), engine,
+workspace, allow, retention and maxRetained, and whatever it says of a dataset
+outside its folder. A file that is changed afterwards must be trusted again.`,
     example: "tamp trust data/tamp.jsonc",
     notDone: "what is trusted was not changed",
     run: trust,
@@ -175,9 +185,9 @@ Units: B, kB, MB, GB, TB, KiB, MiB, GiB, TiB, in upper or lower case.`;
 export const TIMES = "Times: a bare number is milliseconds; 90s, 30min, 12h and 7d are taken too.";
 
 export const EXIT_CODES = `Exit codes:
-  0    done, or nothing to do
+  0    done, or nothing to do; a watch that was ended
   1    a threshold is crossed (check)
-  2    error, refused, or not published in full
+  2    error, refused, or not published or checked in full
   130  cancelled or interrupted; or the answer was no
 
 Off a terminal compact, execute, undo and purge need --yes; --json asks nothing.

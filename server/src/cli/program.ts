@@ -84,7 +84,8 @@ function addCommand(program: Command, spec: CommandSpec, deps: CliDeps, done: (c
     .helpOption("-h, --help", "show this help")
     .addHelpText("after", [...notesOf(spec), ...unitsOf(spec), "\nExample:", `  ${spec.example}`].join("\n"));
   for (const [argument, help] of spec.args) command.argument(argument, help);
-  for (const name of spec.flags) command.addOption(optionOf(FLAGS[name]));
+  for (const name of spec.flags)
+    command.addOption(optionOf({ ...FLAGS[name], help: spec.flagHelp?.[name] ?? FLAGS[name].help }));
   command.action(async () => {
     refuseEmpty(spec, command.args);
     const call: CommandCall = {

@@ -8,12 +8,12 @@ const MOST_UNREADABLE = 5;
 
 /** Which partitions are over which threshold, and what else was found. `next` is the command that mends it. */
 export function renderCheck(result: CheckResult, view: View, next: string): string {
-  const { dataset, crossings, health } = result;
-  const { bold, good, bad } = view.paint;
+  const { dataset, crossings, health, incomplete } = result;
+  const { bold, good, bad, warn } = view.paint;
+  const none =
+    incomplete === undefined ? good("No threshold is crossed.") : warn("Not everything could be checked.");
   const verdict =
-    crossings.length === 0
-      ? good("No threshold is crossed.")
-      : bad(`${countOf(crossings.length, "partition")} over a threshold.`);
+    crossings.length === 0 ? none : bad(`${countOf(crossings.length, "partition")} over a threshold.`);
   return toText([
     bold(printable(dataset)),
     verdict,

@@ -1,8 +1,11 @@
-import type { Plan } from "@tamp/core";
+import { matchesFilters, type PartitionFilter, type Plan } from "@tamp/core";
 import { invalid } from "../check.ts";
+import { parseFilters } from "../dataset-stats.ts";
+import type { OpenDataset } from "../open-dataset.ts";
 import { presentCrossing } from "../plan-summary.ts";
 import { presentFile } from "../present.ts";
 import type { ChangesResult, CheckResult, HistoryResult } from "../protocol.ts";
+import { unseenDirectory } from "../scan.ts";
 import type { HandlerContext } from "./context.ts";
 import { rootOf } from "./datasets.ts";
 
@@ -44,6 +47,7 @@ export async function check({ daemon, params }: HandlerContext): Promise<CheckRe
   const stats = dataset.stats(filters, made);
   const crossings = made.plan.kind === "refused" ? [] : made.plan.crossings.map(presentCrossing);
   const quarantined = quarantinedOf(made.plan);
+  const incomplete = whyIncomplete(dataset, filters);
   return {
     dataset: dataset.root,
     generation: made.generation,
@@ -60,7 +64,31 @@ export async function check({ daemon, params }: HandlerContext): Promise<CheckRe
     },
     quarantined: quarantined.slice(0, MOST_QUARANTINED),
     ...(made.plan.kind === "refused" ? { refused: made.plan.reason } : {}),
+    ...(incomplete === null ? {} : { incomplete }),
+    warnings: dataset.summary().warnings,
   };
+}
+
+/** What was not seen may cross a threshold, and so may what is there by the policy that somebody meant to write. */
+function whyIncomplete(dataset: OpenDataset, filterTexts: readonly string[]): string | null {
+  const filters = parseFilters(filterTexts);
+  const wrong = dataset.datasetPolicy?.problems ?? [];
+  const policy = wrong.filter(({ severity, concerns }) => severity === "error" && concerns);
+  const unseen = dataset.summary().warnings.filter((warning) => {
+    const directory = unseenDirectory(warning);
+    return directory !== null && mayHold(directory, filters);
+  });
+  const reasons = [...unseen, ...policy.map(({ message }) => `the policy is not valid: ${message}`)];
+  const [first] = reasons;
+  if (first === undefined) return null;
+  return reasons.length === 1 ? first : `${first} (and ${reasons.length - 1} more: see the warnings)`;
+}
+
+/** Whether a partition that is asked for may lie in or below the directory. */
+function mayHold(directory: string, filters: readonly PartitionFilter[]): boolean {
+  const depth = directory === "" ? 0 : directory.split("/").length;
+  const above = filters.map(({ text, components }) => ({ text, components: components.slice(0, depth) }));
+  return matchesFilters(directory, above);
 }
 
 function quarantinedOf({ skipped }: Plan): CheckResult["quarantined"] {

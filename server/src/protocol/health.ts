@@ -85,6 +85,10 @@ export interface CheckResult {
   readonly quarantined: readonly { readonly path: string; readonly detail: string }[];
   /** Why nothing may be rewritten here; then nothing is judged. */
   readonly refused?: string;
+  /** Why not all that was asked for could be judged: `crossed: false` does not mean that nothing is crossed then. */
+  readonly incomplete?: string;
+  /** Those of the dataset's summary. */
+  readonly warnings: readonly string[];
 }
 
 /** A partition over a threshold, by the first of them that it is over. */

@@ -2,9 +2,9 @@ import type { CheckResult } from "../../protocol.ts";
 import { explainCrossing, workOfCrossing } from "../crossings.ts";
 import { partitionName, printable } from "../text.ts";
 
-/** Workflow commands of GitHub Actions: a warning for each crossing, a notice for each file that cannot be read. */
+/** Workflow commands of GitHub Actions: an annotation for each crossing, unreadable file and warning. */
 export function renderGithub(result: CheckResult): string {
-  const { dataset, crossings, quarantined } = result;
+  const { dataset, crossings, quarantined, warnings, refused, incomplete = refused } = result;
   const lines = [
     ...crossings.map((crossing) => {
       const text = `${explainCrossing(crossing)} (${workOfCrossing(crossing)})`;
@@ -17,7 +17,13 @@ export function renderGithub(result: CheckResult): string {
         `${printable(`${dataset}/${path}`)}: ${printable(detail)}`,
       ),
     ),
-    ...(crossings.length === 0 ? [`No threshold is crossed in ${printable(dataset)}.`] : []),
+    ...warnings.map((text) => command("warning", "Tamp: warning", printable(text))),
+    ...(incomplete === undefined
+      ? []
+      : [command("error", "Tamp: not everything could be checked", printable(incomplete))]),
+    ...(crossings.length === 0 && incomplete === undefined
+      ? [`No threshold is crossed in ${printable(dataset)}.`]
+      : []),
   ];
   return lines.map((line) => `${line}\n`).join("");
 }
@@ -26,7 +32,7 @@ function place(dataset: string, partition: string): string {
   return `${printable(dataset)}, ${partitionName(partition)}`;
 }
 
-function command(name: "warning" | "notice", title: string, message: string): string {
+function command(name: "error" | "warning" | "notice", title: string, message: string): string {
   return `::${name} title=${escapeProperty(title)}::${escapeData(message)}`;
 }
 

@@ -2,22 +2,27 @@ import type { CheckResult } from "../../protocol.ts";
 import { explainCrossing, workOfCrossing } from "../crossings.ts";
 import { partitionName, printable } from "../text.ts";
 
-/** A failed test for each crossing, or one that passed; a skipped one for each file that cannot be read. */
-export function renderJunit({ dataset, crossings, quarantined }: CheckResult): string {
+/**
+ * A failed test for each crossing, or one that passed; one in error where not everything could be checked; a skipped
+ * one for each file that cannot be read. Warnings are what the tests wrote to stderr.
+ */
+export function renderJunit(result: CheckResult): string {
+  const { dataset, crossings, quarantined, warnings, refused, incomplete = refused } = result;
   const failed = crossings.map((crossing) => {
     const text = explainCrossing(crossing);
     const failure = element("failure", { message: text, type: crossing.trigger }, workOfCrossing(crossing));
     return testCase(partitionName(crossing.partition), failure);
   });
-  const passed = failed.length === 0 ? [testCase("no threshold is crossed", "")] : [];
+  const unknown = incomplete === undefined ? [] : [incompleteCase(incomplete)];
+  const passed = failed.length + unknown.length === 0 ? [testCase("no threshold is crossed", "")] : [];
   const skipped = quarantined.map(({ path, detail }) =>
     testCase(printable(path), element("skipped", { message: `cannot be read: ${detail}` }, "")),
   );
-  const cases = [...failed, ...passed, ...skipped];
+  const cases = [...failed, ...unknown, ...passed, ...skipped];
   const counts = {
     tests: String(cases.length),
     failures: String(failed.length),
-    errors: "0",
+    errors: String(unknown.length),
     skipped: String(skipped.length),
   };
   return [
@@ -25,10 +30,15 @@ export function renderJunit({ dataset, crossings, quarantined }: CheckResult): s
     `<testsuites${attributes({ name: "tamp check", ...counts })}>`,
     `<testsuite${attributes({ name: dataset, ...counts })}>`,
     ...cases,
+    ...(warnings.length === 0 ? [] : [element("system-err", {}, warnings.join("; "))]),
     "</testsuite>",
     "</testsuites>",
     "",
   ].join("\n");
+}
+
+function incompleteCase(why: string): string {
+  return testCase("everything could be checked", element("error", { message: why, type: "incomplete" }, ""));
 }
 
 function testCase(name: string, within: string): string {

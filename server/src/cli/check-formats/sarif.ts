@@ -22,9 +22,12 @@ const RULES: Readonly<Record<WireCrossing["trigger"] | "unreadable", string>> = 
 
 const BASE = "DATASET";
 
-/** SARIF 2.1.0: a result for each crossing, whose place is the partition's directory, and each unreadable file. */
+/**
+ * SARIF 2.1.0: a result for each crossing, whose place is the partition's directory, and each unreadable file;
+ * warnings are notifications of the run.
+ */
 export function renderSarif(result: CheckResult): string {
-  const { dataset, crossings, quarantined } = result;
+  const { dataset, crossings, quarantined, refused, incomplete = refused } = result;
   const findings: readonly Finding[] = [
     ...crossings.map((crossing) => crossingOf(crossing)),
     ...quarantined.map(({ path, detail }) => ({
@@ -42,11 +45,24 @@ export function renderSarif(result: CheckResult): string {
       {
         tool: { driver: { name: "tamp", rules: rules.map(presentRule) } },
         originalUriBaseIds: { [BASE]: { uri: `file://${uriOf(dataset)}/` } },
+        invocations: [
+          {
+            executionSuccessful: incomplete === undefined,
+            toolExecutionNotifications: notificationsOf(result),
+          },
+        ],
         results: findings.map((finding) => presentFinding(finding, rules.indexOf(finding.rule))),
       },
     ],
   };
   return `${JSON.stringify(log, null, 2)}\n`;
+}
+
+function notificationsOf({ warnings, refused, incomplete = refused }: CheckResult): readonly object[] {
+  const told = warnings.map((text) => ({ level: "warning", message: { text: printable(text) } }));
+  if (incomplete === undefined) return told;
+  const text = `not everything could be checked: ${printable(incomplete)}`;
+  return [...told, { level: "error", message: { text } }];
 }
 
 function crossingOf(crossing: WireCrossing): Finding {

@@ -21,7 +21,7 @@ export async function compact(call: CommandCall): Promise<number> {
   const [directory = ""] = call.args;
   return withDataset(call, directory, async (found) => {
     const opened = await recoverLeftovers(call, found);
-    tellWarnings(call, opened);
+    tellWarnings(call.io, opened.summary.warnings);
     const document = await makePlan(call, opened);
     const source = { planId: document.planId };
     if (call.flags.json === true) return carryOutJson(call, opened, source);

@@ -11,7 +11,7 @@ export async function execute(call: CommandCall): Promise<number> {
   const [file = "", directory] = call.args;
   const document = await readPlan(call, file);
   return withDataset(call, directory ?? document.dataset, (opened) => {
-    tellWarnings(call, opened);
+    tellWarnings(call.io, opened.summary.warnings);
     const source = { plan: document };
     return call.flags.json === true
       ? carryOutJson(call, opened, source)

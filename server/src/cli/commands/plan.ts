@@ -24,7 +24,7 @@ export async function plan(call: CommandCall): Promise<number> {
   const [directory = ""] = call.args;
   return withDataset(call, directory, async (opened) => {
     await checkOut(call, opened.dataset);
-    tellWarnings(call, opened);
+    tellWarnings(call.io, opened.summary.warnings);
     const document = await makePlan(call, opened);
     if (call.flags.json !== true) call.io.out(renderPlan(document, viewOf(call)));
     await writePlan(call, document);

@@ -1,25 +1,19 @@
-import { formatSize } from "@tamp/core";
-import type {
-  ChangedParams,
-  DatasetSummary,
-  OpenParams,
-  RunResult,
-  ThresholdCrossedParams,
-} from "../../protocol.ts";
-import { type CommandCall, printJson, tellLine, viewOf, workspaceOf } from "../call.ts";
+import type { DatasetSummary, OpenParams, RunResult } from "../../protocol.ts";
+import { type CommandCall, tellLine, workspaceOf } from "../call.ts";
+import { exitOfRun } from "../carry-out.ts";
 import type { DaemonClient } from "../client.ts";
-import { paintScore } from "../color.ts";
-import { explainCrossing } from "../crossings.ts";
-import { commandLine, POLICY_FLAGS, policyOf } from "../flags.ts";
+import { policyOf } from "../flags.ts";
 import type { CliIo } from "../io.ts";
-import { EXIT_FINE } from "../problem.ts";
-import { workOf } from "../render-plan.ts";
+import { EXIT_FINE, EXIT_INTERRUPTED } from "../problem.ts";
 import { watchText } from "../render-stats.ts";
-import { countOf, formatClock, formatCount, partitionName, printable, shorten } from "../text.ts";
+import { printable } from "../text.ts";
+import { tellLines } from "../watch-lines.ts";
+import { tellPeople } from "../watch-people.ts";
+import type { WatchTeller } from "../watch-teller.ts";
 
 const A_DAY_MS = 86_400_000;
-/** People are told at most this often; what changes meanwhile shares the next line. */
-const PAUSE_MS = 500;
+/** A run that was cancelled in the middle of a swap finishes that first. */
+const RUN_ENDS_MS = 60_000;
 
 /** Tells every change of a dataset until it is interrupted, which is its normal end. */
 export async function watch(call: CommandCall): Promise<number> {
@@ -31,13 +25,19 @@ export async function watch(call: CommandCall): Promise<number> {
   const params = { dataset, watch: true, mustExist: false, automate, policy, ...workspaceOf(call) };
   const client = await call.connect();
   try {
-    const teller = flags.json === true ? tellLines(call, client) : tellPeople(call, client);
+    const teller = flags.json === true ? tellLines(io, client) : tellPeople(call, client);
+    const runs = followRuns(client, teller);
     const summary = await client.request("tamp/dataset/open", params, { signal: io.signal });
     tellLine(io, `Watching ${printable(dataset)} (${printable(watchText(summary.watch))}); Ctrl-C ends`);
+    if (summary.state === "missing")
+      tellLine(io, `${printable(dataset)} does not exist or is no directory: it is waited for`);
     teller.begin(summary);
+    if (automate && summary.automation.onThreshold !== "execute") await tellWhyNot(call, client, params);
     await untilInterrupted(io);
-    await teller.end(() => lookAgain(client, params));
-    return EXIT_FINE;
+    const cancelled = automate ? await cancelRun(io, { client, dataset, runs }) : null;
+    const look = (): Promise<DatasetSummary> => lookAgain(client, params);
+    await teller.end({ isAnew: cancelled !== null, look });
+    return cancelled ?? EXIT_FINE;
   } catch (error) {
     if (!io.signal.aborted) throw error;
     return EXIT_FINE;
@@ -46,190 +46,82 @@ export async function watch(call: CommandCall): Promise<number> {
   }
 }
 
-interface Teller {
-  /** Called once the dataset is open: changes that were heard before belong to opening it. */
-  begin(summary: DatasetSummary): void;
-  end(lookAgain: () => Promise<DatasetSummary>): Promise<void>;
-}
-
-/** Opening it once more compares all of it with the disk. */
+/** Opening it once more compares all of it with the disk; at the end nothing more shall be begun. */
 function lookAgain(client: DaemonClient, params: OpenParams): Promise<DatasetSummary> {
-  return client.request("tamp/dataset/open", params);
+  return client.request("tamp/dataset/open", { ...params, automate: false });
 }
 
-type Changes = Pick<ChangedParams, "added" | "changed" | "removed">;
-
-const NO_CHANGES: Changes = { added: 0, changed: 0, removed: 0 };
-
-function addChanges(sum: Changes, { added, changed, removed }: Changes): Changes {
-  return { added: sum.added + added, changed: sum.changed + changed, removed: sum.removed + removed };
+/** Who asks for execution, and will not get it, is told so before any threshold is crossed. */
+async function tellWhyNot(
+  { io }: CommandCall,
+  client: DaemonClient,
+  { dataset, policy = {} }: OpenParams,
+): Promise<void> {
+  const held = await client.request("tamp/policy", { dataset, policy }, { signal: io.signal });
+  const isHeldBack = held.problems.some(
+    ({ severity, concerns, path }) => severity === "held" && concerns && mayHoldExecute(path.at(-1)),
+  );
+  const file = held.file === null ? "" : ` ${printable(held.file)}`;
+  const reason = !held.valid
+    ? "the policy is not valid: see the warnings"
+    : isHeldBack
+      ? `the policy file${file} is not trusted: see the warnings`
+      : `no policy says "execute" for onThreshold, but "${held.onThreshold}"`;
+  tellLine(io, `Nothing will be executed: ${reason}`);
 }
 
-function isChange({ added, changed, removed }: Changes): boolean {
-  return added + changed + removed > 0;
+/** A file that says nothing of this dataset, for want of trust, is held back at its `path` or as a whole. */
+function mayHoldExecute(name: string | number | undefined): boolean {
+  return name === undefined || name === "path" || name === "onThreshold";
 }
 
-/** One JSON object a line, from `open` to `end`; protocol.md has them under "Lines of tamp watch". */
-function tellLines({ io }: CommandCall, client: DaemonClient): Teller {
-  let phase: "opening" | "open" | "ending" = "opening";
-  let untold = NO_CHANGES;
-  let last = "";
-  const early: object[] = [];
-  const stamp = (): { readonly at: string } => ({ at: new Date(io.now()).toISOString() });
-  const print = (kind: string, changes: Changes, summary: DatasetSummary): void => {
-    const text = JSON.stringify(summary);
-    if (kind === "state" && text === last) return;
-    last = text;
-    printJson(io, { kind, ...stamp(), ...changes, ...summary });
-  };
-  const printOther = (kind: string, params: object): void => {
-    const line = { kind, ...stamp(), ...params };
-    if (phase === "opening") early.push(line);
-    else printJson(io, line);
-  };
-  client.onNotification("tamp/dataset/changed", ({ summary, added, changed, removed }) => {
-    const changes = { added, changed, removed };
-    if (phase === "open") print(isChange(changes) ? "change" : "state", changes, summary);
-    if (phase === "ending") untold = addChanges(untold, changes);
+interface FollowedRuns {
+  readonly results: readonly RunResult[];
+  /** Resolves at the next result. */
+  next(): Promise<void>;
+}
+
+function followRuns(client: DaemonClient, teller: WatchTeller): FollowedRuns {
+  const results: RunResult[] = [];
+  let waiting: () => void = () => {};
+  client.onNotification("tamp/run/finished", (params) => {
+    results.push(params.result);
+    teller.finished(params);
+    waiting();
   });
-  client.onNotification("tamp/dataset/thresholdCrossed", (params) => printOther("crossed", params));
-  client.onNotification("tamp/run/finished", (params) => printOther("run", params));
-  return {
-    begin(summary) {
-      phase = "open";
-      print("open", NO_CHANGES, summary);
-      for (const line of early) printJson(io, line);
-    },
-    async end(look) {
-      phase = "ending";
-      const summary = await look();
-      print("end", untold, summary);
-    },
-  };
+  const next = (): Promise<void> =>
+    new Promise((resolve) => {
+      waiting = resolve;
+    });
+  return { results, next };
 }
 
-/** A status line for each change, and what the watch itself has come to. */
-function tellPeople(call: CommandCall, client: DaemonClient): Teller {
-  const { io } = call;
-  const texts: string[] = [];
-  let latest: DatasetSummary | null = null;
-  let changes = NO_CHANGES;
-  let phase: "opening" | "resting" | "telling" = "opening";
-  let last = { status: "", text: "", watch: "", waits: "" };
-  const tellStatus = (summary: DatasetSummary): void => {
-    const status = statusText(call, summary);
-    const text = `${status}${changesText(changes)}`;
-    const same = text === last.text || (!isChange(changes) && status === last.status);
-    const watch = watchText(summary.watch);
-    if (!same) io.out(`${formatClock(io.now())} UTC ${text}\n`);
-    if (watch !== last.watch && last.watch !== "") tellLine(io, `Now ${printable(watch)}`);
-    const waits = waitsText(summary.automation);
-    if (waits !== last.waits && waits !== "") tellLine(io, waits);
-    changes = NO_CHANGES;
-    last = { status, text, watch, waits };
-  };
-  const tellAll = (): void => {
-    if (latest !== null) tellStatus(latest);
-    latest = null;
-    for (const text of texts.splice(0)) io.out(text);
-  };
-  const tell = async (): Promise<void> => {
-    if (phase !== "resting") return;
-    phase = "telling";
-    while ((latest !== null || texts.length > 0) && !io.signal.aborted) {
-      tellAll();
-      await io.sleep(PAUSE_MS, io.signal).catch(() => {});
-    }
-    phase = "resting";
-  };
-  client.onNotification("tamp/dataset/changed", (params) => {
-    if (phase === "opening") return;
-    changes = addChanges(changes, params);
-    latest = params.summary;
-    void tell();
-  });
-  client.onNotification("tamp/dataset/thresholdCrossed", (params) => {
-    texts.push(crossedText(call, params));
-    void tell();
-  });
-  client.onNotification("tamp/run/finished", ({ result }) => {
-    texts.push(finishedText(call, result));
-    void tell();
-  });
-  return {
-    begin(summary) {
-      phase = "resting";
-      latest = summary;
-      void tell();
-    },
-    end: async () => tellAll(),
-  };
+interface Watched {
+  readonly client: DaemonClient;
+  readonly dataset: string;
+  readonly runs: FollowedRuns;
 }
 
-function statusText(call: CommandCall, summary: DatasetSummary): string {
-  const { paint } = viewOf(call);
-  const { fileCount, smallFileCount, totalBytes, unsettledCount, health } = summary;
-  // Unsettled files take no part in the judgement.
-  const judged = fileCount === 0 || unsettledCount < fileCount;
-  const parts = [
-    countOf(fileCount, "file").padStart(13),
-    `${formatCount(smallFileCount)} small`,
-    formatSize(totalBytes),
-    judged ? `health ${paintScore(paint, health.score)}` : "not judged yet",
-    ...(unsettledCount > 0 ? [`${formatCount(unsettledCount)} unsettled`] : []),
-    ...(summary.state === "missing" ? [paint.warn("the directory is missing")] : []),
-  ];
-  return parts.join("  ");
+/** Ends a run under way, so that the dataset is at rest when it is looked at last; gives the exit code, or null. */
+async function cancelRun(io: CliIo, { client, dataset, runs }: Watched): Promise<number | null> {
+  const { datasets } = await client.request("tamp/dataset/list", null);
+  const found = datasets.find((summary) => summary.dataset === dataset);
+  // What is still being planned is not begun.
+  const isPlanned = found?.automation.state === "running";
+  if (found === undefined || (!found.running && !isPlanned)) return null;
+  const before = runs.results.length;
+  tellLine(io, "Cancelling: the run under way is rolled back or finished first");
+  await client.request("tamp/dataset/close", { dataset });
+  if (found.running && runs.results.length === before) await patiently(io, runs.next());
+  const result = runs.results[before];
+  if (result !== undefined) return exitOfRun(result, true);
+  return found.running ? EXIT_INTERRUPTED : EXIT_FINE;
 }
 
-function changesText({ added, changed, removed }: Changes): string {
-  const parts = [
-    ...(added > 0 ? [`+${formatCount(added)}`] : []),
-    ...(removed > 0 ? [`-${formatCount(removed)}`] : []),
-    ...(changed > 0 ? [`${formatCount(changed)} changed`] : []),
-  ];
-  return parts.length === 0 ? "" : `  (${parts.join(", ")})`;
-}
-
-function waitsText({ state, reason = "", untilMs = 0 }: DatasetSummary["automation"]): string {
-  return state === "waiting" ? `Executes after ${formatClock(untilMs)} UTC at the earliest: ${reason}` : "";
-}
-
-function finishedText(call: CommandCall, { dataset, kind, stats, runId, reason }: RunResult): string {
-  const name = kind.replaceAll("_", " ");
-  const why = reason === undefined ? "" : `: ${printable(reason)}`;
-  const undo = commandLine("undo", dataset, call.flags, ["workspace"]);
-  return [
-    `${formatClock(call.io.now())} UTC run ${runId} ${name}${why}`,
-    `  files ${formatCount(stats.beforeFileCount)} → ${formatCount(stats.afterFileCount)}, size ${formatSize(stats.beforeTotalBytes)} → ${formatSize(stats.afterTotalBytes)}`,
-    ...(stats.compactedFileCount > 0 ? [`  to take it back: ${undo}`] : []),
-    "",
-  ].join("\n");
-}
-
-const MOST_CROSSINGS = 3;
-
-function crossedText(
-  call: CommandCall,
-  { dataset, health, plan, action, crossings, crossingCount }: ThresholdCrossedParams,
-): string {
-  const { paint, width } = viewOf(call);
-  const shown = crossings.slice(0, MOST_CROSSINGS);
-  const more = crossingCount - shown.length;
-  const { stats } = plan;
-  const run = commandLine("compact", dataset, call.flags, [...POLICY_FLAGS, "workspace"]);
-  return [
-    `${formatClock(call.io.now())} UTC ${paint.warn("threshold crossed")}: health ${paintScore(paint, health.score)} of 100`,
-    ...shown.map((crossing) => {
-      const text = explainCrossing(crossing);
-      return `  ${shorten(partitionName(crossing.partition), Math.max(20, width - text.length - 4))}: ${text}`;
-    }),
-    ...(more > 0 ? [`  … and ${countOf(more, "more partition")} (all: tamp check)`] : []),
-    `  plan ready: rewrites ${workOf(plan)}`,
-    `  files ${formatCount(stats.beforeFileCount)} → ~${formatCount(stats.afterFileCount)}, size ${formatSize(stats.beforeTotalBytes)} → ~${formatSize(stats.afterTotalBytes)}`,
-    action === "execute" ? "  it is run by itself, once nothing stands against it" : `  run it: ${run}`,
-    "",
-  ].join("\n");
+async function patiently(io: CliIo, event: Promise<void>): Promise<void> {
+  const heard = new AbortController();
+  await Promise.race([event, io.sleep(RUN_ENDS_MS, heard.signal).catch(() => {})]);
+  heard.abort();
 }
 
 /** Sleeps, because a pending timer is what keeps the process alive while nothing happens. */
