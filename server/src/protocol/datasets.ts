@@ -66,7 +66,7 @@ export interface DatasetSummary {
   readonly smallFileCount: number;
   /** Files that may still be written. */
   readonly unsettledCount: number;
-  /** Files that cannot be read or rewritten, each with its reason in `tamp/dataset/files`. */
+  /** Settled files that cannot be read or rewritten, each with its reason in `tamp/dataset/files`. */
   readonly quarantinedCount: number;
   readonly health: WireHealth;
   readonly watch: WireWatchState;
